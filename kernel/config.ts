@@ -1,0 +1,33 @@
+import type { PageSize } from '../machine/index.ts';
+
+/** The two architectures that KHO runs on in khosim. */
+export type Arch = 'arm64' | 'x86_64';
+
+export const ARCHES: readonly Arch[] = ['arm64', 'x86_64'];
+
+/** The build options that change what a KHO kernel does, under the kernel's own names. */
+export interface KernelConfig {
+  /** Overlap of preserved memory with scratch is a WARN and -EINVAL. */
+  readonly KEXEC_HANDOVER_DEBUG: boolean;
+  /** Struct pages beyond the first section are initialised late. */
+  readonly DEFERRED_STRUCT_PAGE_INIT: boolean;
+  readonly NUMA: boolean;
+  /** The largest buddy order; with it the alignment of scratch. */
+  readonly MAX_PAGE_ORDER: number;
+  /** Three test FLBs ride on every session with files. */
+  readonly LIVEUPDATE_TEST: boolean;
+  /** test_kho is built in. */
+  readonly TEST_KEXEC_HANDOVER: boolean;
+}
+
+/** The configuration of the kernels that the memory images were taken from. */
+export function defaultConfig(page: PageSize): KernelConfig {
+  return {
+    KEXEC_HANDOVER_DEBUG: true,
+    DEFERRED_STRUCT_PAGE_INIT: false,
+    NUMA: true,
+    MAX_PAGE_ORDER: page.defaultMaxPageOrder,
+    LIVEUPDATE_TEST: true,
+    TEST_KEXEC_HANDOVER: true,
+  };
+}

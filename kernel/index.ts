@@ -1,0 +1,6 @@
+export * from '../machine/index.ts';
+export * from './config.ts';
+export * from './errno.ts';
+export * from './failure.ts';
+export * from './fault-injection.ts';
+export * from './log.ts';

@@ -1,0 +1,21 @@
+import type { Order, Pfn } from '../../machine/index.ts';
+
+/** Movable allocations may lie in CMA pageblocks (scratch); unmovable ones never, so preserved pages never do. */
+export type Migratetype = 'unmovable' | 'movable';
+
+/** What kernel code asks for pages: the buddy allocator, or a bump allocator in a test or a replayed trace. */
+export interface PageAllocator {
+  /**
+   * Takes 2^order naturally aligned pages.
+   * @returns the first frame, undefined when there is none. The content is the junk of free memory unless `zero`.
+   */
+  allocPages(order: Order, options?: AllocOptions): Pfn | undefined;
+  /** Gives back what `allocPages` returned (or restore made a folio of). Refills the pages with junk. */
+  freePages(pfn: Pfn, order: Order): void;
+}
+
+export interface AllocOptions {
+  readonly zero?: boolean;
+  readonly migratetype?: Migratetype;
+  readonly nid?: number;
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/**/*.long.test.ts'],
+    pool: 'threads',
+    isolate: false,
+    sequence: { shuffle: true, seed: 1 },
+    testTimeout: 30_000,
+  },
+});
