@@ -1,0 +1,606 @@
+import {
+  alignDown,
+  alignUp,
+  MachineFault,
+  type Order,
+  type PageSize,
+  type Pfn,
+  type RamBank,
+} from '../../machine/index.ts';
+import { internState, makeStateTable, type StateTable } from './state-table.ts';
+
+/*
+ * What struct page says for every frame, at the price of what differs. All that is known of a frame is interned: equal
+ * states have one number. A directory over each span of frames says which number a frame has; an entry at any level is
+ *
+ *      <= 0   all frames below are in state -entry
+ *       > 0   the next level: group (top), or chunk number (group)
+ *
+ *      frame's index in its span
+ *      31                14 13            4 3      0
+ *     +--------------------+---------------+--------+
+ *     |     group (top)    |     chunk     |  frame |
+ *     +--------------------+---------------+--------+
+ *
+ * Chunks are small because preserved frames are scattered: a million of them in 1 TiB touch a million chunks of 64
+ * bytes. Groups and chunks carry the epoch in which they were made; `mark` starts a new one, and a change to something
+ * older copies it first.
+ */
+
+const CHUNK_SHIFT = 4;
+const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
+const GROUP_SHIFT = 14;
+const GROUP_FRAMES = 1 << GROUP_SHIFT;
+const GROUP_CHUNKS = 1 << (GROUP_SHIFT - CHUNK_SHIFT);
+const SLAB_CHUNKS_LOG2 = 14;
+const SLAB_CHUNKS = 1 << SLAB_CHUNKS_LOG2;
+
+/** The flags of a frame, as bits that can be or-ed together. */
+export const PageFlag = {
+  /** PG_reserved: memblock kept it, the page allocator never had it. */
+  reserved: 1,
+  /** It lies in a reserved region with RSRV_NOINIT. Of memblock rather than of struct page; kept here for pictures and checks. */
+  noinit: 2,
+  /** The struct page went through initialisation in this kernel. */
+  initialised: 4,
+  /** Its pageblock is of migratetype CMA: scratch. */
+  cma: 8,
+  /** Counted in the zone's managed pages. */
+  managed: 16,
+  /** In a free list of the buddy allocator. */
+  free: 32,
+} as const;
+
+/** One or more of `PageFlag`, or-ed. */
+export type PageFlags = number;
+
+/** What a frame is in a compound page. */
+export type CompoundKind = 'none' | 'head' | 'tail';
+
+const COMPOUND_KINDS: readonly CompoundKind[] = ['none', 'head', 'tail'];
+
+/*
+ * The fourth word of a state:  31..26 zero | 25..16 node | 15..14 compound kind | 13..8 order | 7..0 flags
+ */
+const FLAGS_MASK = 0xff;
+const ORDER_SHIFT = 8;
+const KIND_SHIFT = 14;
+const COMPOUND_MASK = (0x3f << ORDER_SHIFT) | (3 << KIND_SHIFT);
+const NID_SHIFT = 16;
+const NID_MASK = 0x3ff << NID_SHIFT;
+const HEAD = 1;
+const TAIL = 2;
+
+/** All that is known of a frame. */
+export interface PageState {
+  /** page->private, in halves. */
+  readonly privateLo: number;
+  readonly privateHi: number;
+  readonly refcount: number;
+  readonly compound: CompoundKind;
+  /** Of the compound page that the frame is in; 0 for none. */
+  readonly order: Order;
+  readonly nid: number;
+  readonly flags: PageFlags;
+}
+
+/** Neighbouring frames in one state. */
+export interface PageRun {
+  readonly start: Pfn;
+  readonly nrPages: number;
+  readonly state: PageState;
+}
+
+export interface PageStatesOptions {
+  /**
+   * Bytes of a memory section, a power of two. A kernel with SPARSEMEM_VMEMMAP has struct pages for whole sections
+   * (128 MiB at 4K on both architectures), beyond the RAM in them too. Left out, exactly the frames of RAM have one.
+   */
+  readonly sectionBytes?: number;
+}
+
+interface Group {
+  readonly epoch: number;
+  readonly chunks: Int32Array;
+}
+
+interface Span {
+  readonly firstPfn: number;
+  readonly nrPages: number;
+  top: (Group | number)[];
+}
+
+/** A state of all struct pages that can be gone back to. */
+export interface PageStatesVersion {
+  readonly tops: readonly (readonly (Group | number)[])[];
+  readonly nrManaged: number;
+  readonly nrFree: number;
+}
+
+function wordOf(table: StateTable, id: number, word: number): number {
+  return table.words[id * 4 + word] as number;
+}
+
+/**
+ * The struct pages of one kernel. They are the kernel's own memory: nothing here survives the jump. All frames start
+ * uninitialised: private, refcount, order and flags 0.
+ *
+ * Whoever asks for a frame without a struct page gets MachineFault('pfn_to_page'): in the kernel, an access to an
+ * address outside the memory map.
+ */
+export class PageStates {
+  readonly page: PageSize;
+  readonly #spans: Span[];
+  #last: Span;
+  #table: StateTable = makeStateTable();
+  #epoch = 1;
+  #slabs: Int32Array[] = [];
+  #chunkEpochs = new Uint32Array(256);
+  #nrChunks = 1;
+  #nrManaged = 0;
+  #nrFree = 0;
+
+  constructor(page: PageSize, banks: readonly RamBank[], options: PageStatesOptions = {}) {
+    this.page = page;
+    const granule = Math.max(options.sectionBytes ?? page.sizeBytes, page.sizeBytes);
+    const ranges: { start: number; end: number }[] = [];
+    for (const bank of [...banks].sort((a, b) => a.base - b.base)) {
+      const start = alignDown(bank.base, granule) / page.sizeBytes;
+      const end = alignUp(bank.base + bank.sizeBytes, granule) / page.sizeBytes;
+      const before = ranges.at(-1);
+      if (before !== undefined && start <= before.end) before.end = Math.max(before.end, end);
+      else ranges.push({ start, end });
+    }
+    this.#spans = ranges.map(({ start, end }) => ({
+      firstPfn: start,
+      nrPages: end - start,
+      top: new Array<Group | number>(Math.ceil((end - start) / GROUP_FRAMES)).fill(0),
+    }));
+    const first = this.#spans[0];
+    if (first === undefined) throw new RangeError('a machine needs at least one bank of RAM');
+    this.#last = first;
+  }
+
+  // --- which frames have one --------------------------------------------------------------------------------------
+
+  /** pfn_valid. */
+  hasStructPage(pfn: number): boolean {
+    return this.#find(pfn) !== undefined;
+  }
+
+  /** The ranges of frames that have struct pages, ascending and apart. */
+  spans(): { readonly start: Pfn; readonly nrPages: number }[] {
+    return this.#spans.map((span) => ({ start: span.firstPfn as Pfn, nrPages: span.nrPages }));
+  }
+
+  #find(pfn: number): Span | undefined {
+    const last = this.#last;
+    if (pfn >= last.firstPfn && pfn < last.firstPfn + last.nrPages) return last;
+    for (const span of this.#spans) {
+      if (pfn >= span.firstPfn && pfn < span.firstPfn + span.nrPages) {
+        this.#last = span;
+        return span;
+      }
+    }
+    return undefined;
+  }
+
+  #spanOf(pfn: number): Span {
+    const span = this.#find(pfn);
+    if (span === undefined) throw new MachineFault('pfn_to_page', pfn);
+    return span;
+  }
+
+  // --- one frame --------------------------------------------------------------------------------------------------
+
+  #id(pfn: number): number {
+    const span = this.#spanOf(pfn);
+    const index = pfn - span.firstPfn;
+    const group = span.top[Math.floor(index / GROUP_FRAMES)] as Group | number;
+    if (typeof group === 'number') return -group;
+    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
+    if (chunk <= 0) return -chunk;
+    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2] as Int32Array;
+    return slab[((chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT) + (index & (CHUNK_FRAMES - 1))] as number;
+  }
+
+  /** Gives one frame a state; counts what that changes. */
+  #setId(pfn: number, before: number, after: number): void {
+    if (before === after) return;
+    const span = this.#spanOf(pfn);
+    const index = pfn - span.firstPfn;
+    const group = this.#writableGroup(span, Math.floor(index / GROUP_FRAMES));
+    const chunk = this.#writableChunk(group, (index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1));
+    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2] as Int32Array;
+    slab[((chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT) + (index & (CHUNK_FRAMES - 1))] = after;
+    this.#count(before, after, 1);
+  }
+
+  #count(before: number, after: number, nrPages: number): void {
+    const a = wordOf(this.#table, before, 3);
+    const z = wordOf(this.#table, after, 3);
+    if (((a ^ z) & (PageFlag.managed | PageFlag.free)) === 0) return;
+    this.#nrManaged += nrPages * (((z & PageFlag.managed) >>> 4) - ((a & PageFlag.managed) >>> 4));
+    this.#nrFree += nrPages * (((z & PageFlag.free) >>> 5) - ((a & PageFlag.free) >>> 5));
+  }
+
+  #with(id: number, lo: number, hi: number, refcount: number, meta: number): number {
+    const words = this.#table.words;
+    const at = id * 4;
+    if (words[at] === lo && words[at + 1] === hi && words[at + 2] === refcount && words[at + 3] === meta) return id;
+    return internState(this.#table, lo, hi, refcount, meta);
+  }
+
+  /** The low 32 bits of page->private. */
+  privateLo(pfn: Pfn): number {
+    return wordOf(this.#table, this.#id(pfn), 0);
+  }
+
+  /** The high 32 bits of page->private. */
+  privateHi(pfn: Pfn): number {
+    return wordOf(this.#table, this.#id(pfn), 1);
+  }
+
+  /** Sets page->private from its halves (each taken modulo 2^32). */
+  setPrivate(pfn: Pfn, lo: number, hi: number): void {
+    const id = this.#id(pfn);
+    const refcount = wordOf(this.#table, id, 2);
+    this.#setId(pfn, id, this.#with(id, lo >>> 0, hi >>> 0, refcount, wordOf(this.#table, id, 3)));
+  }
+
+  refcount(pfn: Pfn): number {
+    return wordOf(this.#table, this.#id(pfn), 2);
+  }
+
+  setRefcount(pfn: Pfn, refcount: number): void {
+    const id = this.#id(pfn);
+    const table = this.#table;
+    const after = this.#with(id, wordOf(table, id, 0), wordOf(table, id, 1), refcount >>> 0, wordOf(table, id, 3));
+    this.#setId(pfn, id, after);
+  }
+
+  /** Whether all the given flags are set. */
+  has(pfn: Pfn, flags: PageFlags): boolean {
+    return (wordOf(this.#table, this.#id(pfn), 3) & flags) === flags;
+  }
+
+  setFlags(pfn: Pfn, flags: PageFlags): void {
+    this.#changeFlags(pfn, flags, 0);
+  }
+
+  clearFlags(pfn: Pfn, flags: PageFlags): void {
+    this.#changeFlags(pfn, 0, flags);
+  }
+
+  #changeFlags(pfn: number, set: PageFlags, clear: PageFlags): void {
+    const id = this.#id(pfn);
+    const at = id * 4;
+    const words = this.#table.words;
+    const meta = ((words[at + 3] as number) & ~clear) | set;
+    this.#setId(
+      pfn,
+      id,
+      this.#with(id, words[at] as number, words[at + 1] as number, words[at + 2] as number, meta >>> 0),
+    );
+  }
+
+  /** The node in the struct page: what initialisation was told. */
+  nid(pfn: Pfn): number {
+    return (wordOf(this.#table, this.#id(pfn), 3) & NID_MASK) >>> NID_SHIFT;
+  }
+
+  // --- compound pages ---------------------------------------------------------------------------------------------
+
+  /** compound_order, of the head and of its tails alike; 0 for a page that is not compound. */
+  order(pfn: Pfn): Order {
+    return ((wordOf(this.#table, this.#id(pfn), 3) >>> ORDER_SHIFT) & 0x3f) as Order;
+  }
+
+  /** Whether a frame heads a compound page, or is a tail of one. */
+  compound(pfn: Pfn): CompoundKind {
+    return COMPOUND_KINDS[(wordOf(this.#table, this.#id(pfn), 3) >>> KIND_SHIFT) & 3] as CompoundKind;
+  }
+
+  /** compound_head: the frame itself unless it is a tail. */
+  headOf(pfn: Pfn): Pfn {
+    const meta = wordOf(this.#table, this.#id(pfn), 3);
+    if (((meta >>> KIND_SHIFT) & 3) !== TAIL) return pfn;
+    const size = 2 ** ((meta >>> ORDER_SHIFT) & 0x3f);
+    const aligned = pfn - (pfn % size);
+    if (this.hasStructPage(aligned) && this.compound(aligned as Pfn) === 'head') return aligned as Pfn;
+    // A broken map can make a folio that is not aligned to its size.
+    for (let at = pfn - 1; at > pfn - size && this.hasStructPage(at); at--) {
+      if (this.compound(at as Pfn) === 'head') return at as Pfn;
+    }
+    return pfn;
+  }
+
+  /**
+   * prep_compound_page: frame `pfn` becomes the head and the 2^order - 1 behind it its tails; refcounts stay. Nothing
+   * for order 0. @throws MachineFault at the first frame without a struct page, with those before it done.
+   */
+  setCompound(pfn: Pfn, order: Order): void {
+    if (order === 0) return;
+    const compound = order << ORDER_SHIFT;
+    this.#update(pfn, 1, (lo, hi, ref, meta) =>
+      this.#intern(lo, hi, ref, (meta & ~COMPOUND_MASK) | compound | (HEAD << KIND_SHIFT)),
+    );
+    this.#update(pfn + 1, 2 ** order - 1, (lo, hi, ref, meta) =>
+      this.#intern(lo, hi, ref, (meta & ~COMPOUND_MASK) | compound | (TAIL << KIND_SHIFT)),
+    );
+  }
+
+  /** Takes a compound page apart: its frames are single pages again, refcounts stay. Nothing for a frame that heads none. */
+  clearCompound(pfn: Pfn): void {
+    if (this.compound(pfn) !== 'head') return;
+    this.#update(pfn, 2 ** this.order(pfn), (lo, hi, ref, meta) => this.#intern(lo, hi, ref, meta & ~COMPOUND_MASK));
+  }
+
+  // --- ranges -----------------------------------------------------------------------------------------------------
+  //
+  // All throw MachineFault at the first frame without a struct page, with those before it done. Their cost is that of
+  // the pieces in different states, not of the frames.
+
+  /** Sets flags of `nrPages` frames. */
+  setRange(start: Pfn, nrPages: number, flags: PageFlags): void {
+    this.#update(start, nrPages, (lo, hi, ref, meta) => this.#intern(lo, hi, ref, meta | flags));
+  }
+
+  /** Clears flags of `nrPages` frames. */
+  clearRange(start: Pfn, nrPages: number, flags: PageFlags): void {
+    this.#update(start, nrPages, (lo, hi, ref, meta) => this.#intern(lo, hi, ref, meta & ~flags));
+  }
+
+  setRefcountRange(start: Pfn, nrPages: number, refcount: number): void {
+    this.#update(start, nrPages, (lo, hi, _, meta) => this.#intern(lo, hi, refcount, meta));
+  }
+
+  /**
+   * Initialises struct pages as the kernel does for all memory (__init_single_page): private and order erased, refcount
+   * 1, the node set, no flag but `initialised`. `cma` and `noinit` stay, since they belong to the pageblock and to
+   * memblock. Whether a range must be spared because of noinit is for the caller to say.
+   */
+  initRange(start: Pfn, nrPages: number, nid: number): void {
+    const node = (Math.max(nid, 0) << NID_SHIFT) & NID_MASK;
+    this.#update(start, nrPages, (_lo, _hi, _ref, meta) =>
+      this.#intern(0, 0, 1, (meta & (PageFlag.cma | PageFlag.noinit)) | PageFlag.initialised | node),
+    );
+  }
+
+  /**
+   * What the page allocator makes of frames that it takes in, as free memory: not reserved, refcount 0, no compound
+   * page, managed and free. private stays, but for those frames that head a free block.
+   */
+  releaseRange(start: Pfn, nrPages: number): void {
+    this.#update(start, nrPages, (lo, hi, _ref, meta) =>
+      this.#intern(lo, hi, 0, (meta & ~(COMPOUND_MASK | PageFlag.reserved)) | PageFlag.managed | PageFlag.free),
+    );
+  }
+
+  #intern(lo: number, hi: number, refcount: number, meta: number): number {
+    return internState(this.#table, lo, hi, refcount >>> 0, meta >>> 0);
+  }
+
+  #update(
+    start: number,
+    nrPages: number,
+    change: (lo: number, hi: number, refcount: number, meta: number) => number,
+  ): void {
+    let at = start;
+    const end = start + nrPages;
+    // Neighbours are mostly in one state: the last answer is most often the next one too.
+    let known = -1;
+    let result = -1;
+    const changed = (id: number): number => {
+      if (id !== known) {
+        const words = this.#table.words;
+        result = change(
+          words[id * 4] as number,
+          words[id * 4 + 1] as number,
+          words[id * 4 + 2] as number,
+          words[id * 4 + 3] as number,
+        );
+        known = id;
+      }
+      return result;
+    };
+    while (at < end) {
+      const span = this.#spanOf(at);
+      const stop = Math.min(end, span.firstPfn + span.nrPages) - span.firstPfn;
+      this.#updateSpan(span, at - span.firstPfn, stop, changed);
+      at = span.firstPfn + stop;
+    }
+  }
+
+  #updateSpan(span: Span, from: number, end: number, changed: (id: number) => number): void {
+    let index = from;
+    while (index < end) {
+      const groupIndex = Math.floor(index / GROUP_FRAMES);
+      const groupStart = groupIndex * GROUP_FRAMES;
+      const groupEnd = Math.min(end, groupStart + GROUP_FRAMES);
+      const entry = span.top[groupIndex] as Group | number;
+      if (typeof entry === 'number') {
+        const after = changed(-entry);
+        if (after === -entry) {
+          index = groupEnd;
+          continue;
+        }
+        if (index === groupStart && groupEnd === Math.min(span.nrPages, groupStart + GROUP_FRAMES)) {
+          this.#count(-entry, after, groupEnd - index);
+          span.top[groupIndex] = -after;
+          index = groupEnd;
+          continue;
+        }
+      }
+      const group = this.#writableGroup(span, groupIndex);
+      while (index < groupEnd) {
+        const chunkIndex = (index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1);
+        const inChunk = index & (CHUNK_FRAMES - 1);
+        const nr = Math.min(CHUNK_FRAMES - inChunk, groupEnd - index);
+        const old = group.chunks[chunkIndex] as number;
+        if (old <= 0) {
+          const after = changed(-old);
+          if (after === -old) {
+            index += nr;
+            continue;
+          }
+          if (nr === CHUNK_FRAMES) {
+            this.#count(-old, after, nr);
+            group.chunks[chunkIndex] = -after;
+            index += nr;
+            continue;
+          }
+        }
+        this.#updateChunk(group, chunkIndex, inChunk, nr, changed);
+        index += nr;
+      }
+    }
+  }
+
+  #updateChunk(group: Group, chunkIndex: number, from: number, nr: number, changed: (id: number) => number): void {
+    const chunk = this.#writableChunk(group, chunkIndex);
+    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2] as Int32Array;
+    const base = (chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT;
+    for (let at = base + from; at < base + from + nr; at++) {
+      const before = slab[at] as number;
+      const after = changed(before);
+      if (after === before) continue;
+      slab[at] = after;
+      this.#count(before, after, 1);
+    }
+    // A chunk whose frames are all alike again needs no frames of its own. (The pool keeps it: versions may use it.)
+    const first = slab[base] as number;
+    for (let at = base + 1; at < base + CHUNK_FRAMES; at++) if (slab[at] !== first) return;
+    if (nr === CHUNK_FRAMES) group.chunks[chunkIndex] = -first;
+  }
+
+  #writableGroup(span: Span, groupIndex: number): Group {
+    const entry = span.top[groupIndex] as Group | number;
+    if (typeof entry !== 'number') {
+      if (entry.epoch === this.#epoch) return entry;
+      const copy = { epoch: this.#epoch, chunks: entry.chunks.slice() };
+      span.top[groupIndex] = copy;
+      return copy;
+    }
+    const chunks = new Int32Array(GROUP_CHUNKS);
+    if (entry !== 0) chunks.fill(entry);
+    const fresh = { epoch: this.#epoch, chunks };
+    span.top[groupIndex] = fresh;
+    return fresh;
+  }
+
+  /** The number of a chunk that may be written. */
+  #writableChunk(group: Group, chunkIndex: number): number {
+    const old = group.chunks[chunkIndex] as number;
+    if (old > 0 && this.#chunkEpochs[old] === this.#epoch) return old;
+    const chunk = this.#nrChunks++;
+    if (chunk >= this.#chunkEpochs.length) {
+      const next = new Uint32Array(this.#chunkEpochs.length * 2);
+      next.set(this.#chunkEpochs);
+      this.#chunkEpochs = next;
+    }
+    this.#chunkEpochs[chunk] = this.#epoch;
+    const slabIndex = chunk >>> SLAB_CHUNKS_LOG2;
+    while (slabIndex >= this.#slabs.length) this.#slabs.push(new Int32Array(SLAB_CHUNKS * CHUNK_FRAMES));
+    const slab = this.#slabs[slabIndex] as Int32Array;
+    const at = (chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT;
+    if (old > 0) {
+      const from = (old & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT;
+      slab.set((this.#slabs[old >>> SLAB_CHUNKS_LOG2] as Int32Array).subarray(from, from + CHUNK_FRAMES), at);
+    } else if (old < 0) {
+      slab.fill(-old, at, at + CHUNK_FRAMES);
+    } else {
+      slab.fill(0, at, at + CHUNK_FRAMES);
+    }
+    group.chunks[chunkIndex] = chunk;
+    return chunk;
+  }
+
+  // --- looking on -------------------------------------------------------------------------------------------------
+
+  /** Pages that the zones manage: handed to the page allocator, or restored. */
+  get nrManaged(): number {
+    return this.#nrManaged;
+  }
+
+  /** Pages in the free lists. */
+  get nrFree(): number {
+    return this.#nrFree;
+  }
+
+  /** All that is known of a frame. */
+  state(pfn: Pfn): PageState {
+    return this.#stateOfId(this.#id(pfn));
+  }
+
+  #stateOfId(id: number): PageState {
+    const meta = wordOf(this.#table, id, 3);
+    return {
+      privateLo: wordOf(this.#table, id, 0),
+      privateHi: wordOf(this.#table, id, 1),
+      refcount: wordOf(this.#table, id, 2),
+      compound: COMPOUND_KINDS[(meta >>> KIND_SHIFT) & 3] as CompoundKind,
+      order: ((meta >>> ORDER_SHIFT) & 0x3f) as Order,
+      nid: (meta & NID_MASK) >>> NID_SHIFT,
+      flags: meta & FLAGS_MASK,
+    };
+  }
+
+  /** The frames from `start` up to `end` (exclusive) that have struct pages, as runs of equal state, ascending. */
+  *runs(start: Pfn, end: Pfn): Generator<PageRun> {
+    for (const span of this.#spans) {
+      let runStart = Math.max(start, span.firstPfn);
+      const stop = Math.min(end, span.firstPfn + span.nrPages);
+      if (runStart >= stop) continue;
+      let runId = this.#id(runStart);
+      let at = runStart;
+      while (at < stop) {
+        const id = this.#id(at);
+        if (id !== runId) {
+          yield { start: runStart as Pfn, nrPages: at - runStart, state: this.#stateOfId(runId) };
+          runStart = at;
+          runId = id;
+        }
+        at = span.firstPfn + Math.min(this.#uniformEnd(span, at - span.firstPfn), stop - span.firstPfn);
+      }
+      yield { start: runStart as Pfn, nrPages: stop - runStart, state: this.#stateOfId(runId) };
+    }
+  }
+
+  /** Index behind the piece around `index` whose frames are surely in one state. */
+  #uniformEnd(span: Span, index: number): number {
+    const groupIndex = Math.floor(index / GROUP_FRAMES);
+    const group = span.top[groupIndex] as Group | number;
+    if (typeof group === 'number') return (groupIndex + 1) * GROUP_FRAMES;
+    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
+    return chunk <= 0 ? index - (index & (CHUNK_FRAMES - 1)) + CHUNK_FRAMES : index + 1;
+  }
+
+  /** Bytes that the directory and the chunks take at present, roughly: what a bench reports. */
+  get committedBytes(): number {
+    let bytes = this.#slabs.length * SLAB_CHUNKS * CHUNK_FRAMES * 4 + this.#chunkEpochs.byteLength;
+    bytes += this.#table.words.byteLength + this.#table.buckets.byteLength;
+    for (const span of this.#spans) {
+      bytes += span.top.length * 8;
+      for (const entry of span.top) if (typeof entry !== 'number') bytes += entry.chunks.byteLength;
+    }
+    return bytes;
+  }
+
+  // --- versions ---------------------------------------------------------------------------------------------------
+
+  /** Remembers the present state. Costs a copy of the top-level directory; later changes copy what they touch. */
+  mark(): PageStatesVersion {
+    this.#epoch++;
+    const tops = this.#spans.map((span) => span.top.slice());
+    return { tops, nrManaged: this.#nrManaged, nrFree: this.#nrFree };
+  }
+
+  /** Goes back to a version that `mark` of this object gave, as often as wanted, and forwards again. */
+  restore(version: PageStatesVersion): void {
+    this.#epoch++;
+    for (const [i, span] of this.#spans.entries()) span.top = (version.tops[i] as (Group | number)[]).slice();
+    this.#nrManaged = version.nrManaged;
+    this.#nrFree = version.nrFree;
+  }
+}
