@@ -1,10 +1,5 @@
 import type { PageSize } from '../machine/index.ts';
 
-/** The two architectures that KHO runs on in khosim. */
-export type Arch = 'arm64' | 'x86_64';
-
-export const ARCHES: readonly Arch[] = ['arm64', 'x86_64'];
-
 /** The build options that change what a KHO kernel does, under the kernel's own names. */
 export interface KernelConfig {
   /** Overlap of preserved memory with scratch is a WARN and -EINVAL. */

@@ -1,6 +1,7 @@
 export * from './clock.ts';
 export * from './fault.ts';
 export * from './fill.ts';
+export * from './machine.ts';
 export * from './memory-map.ts';
 export * from './page-size.ts';
 export * from './physical-memory.ts';
