@@ -1,0 +1,258 @@
+import { readFileSync, statSync } from 'node:fs';
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { PAGE_SIZES, type PageSize, pageSizeByName } from '../../machine/index.ts';
+import { InputError, type InputMessage } from '../input-error.ts';
+import { checkMeaning } from './meaning.ts';
+import { nearest } from './nearest.ts';
+import { type ScenarioFile, type StepSpec, scenarioSchema, VERBS, type Verb } from './schema.ts';
+
+/** The longest scenario file that is read: a test plan, not a data set. */
+const MAX_FILE_BYTES = 1 << 20;
+
+/** A step with what a message about it needs. */
+export interface ScenarioStep {
+  readonly index: number;
+  /** 1-based line in the file. */
+  readonly line: number;
+  readonly verb: Verb;
+  readonly spec: StepSpec;
+}
+
+/** A scenario that can be run. */
+export interface Scenario {
+  /** The file as the user named it. */
+  readonly file: string;
+  /** The file's name without folder and extension: what results and the library call it. */
+  readonly id: string;
+  readonly spec: ScenarioFile;
+  readonly steps: readonly ScenarioStep[];
+  readonly pageSizes: readonly PageSize[];
+  /** The line that something is written in: a path of keys and indices as in `spec`. */
+  lineOf(path: readonly (string | number)[]): number | undefined;
+}
+
+/** Reads a scenario file. @throws InputError for everything that is wrong in it, each with its line. */
+export function loadScenario(file: string): Scenario {
+  if (statSync(file).size > MAX_FILE_BYTES) {
+    throw new InputError({ message: 'a scenario file has at most 1 MiB', file });
+  }
+  return parseScenario(readFileSync(file, 'utf8'), file);
+}
+
+/**
+ * Reads the text of a scenario file.
+ * @param file what messages call it.
+ * @throws InputError with every message there is, by line.
+ */
+export function parseScenario(text: string, file: string): Scenario {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, intAsBigInt: true, prettyErrors: false });
+  const lineAt = (offset: number) => Math.max(lines.linePos(offset).line, 1);
+  if (document.errors.length > 0) {
+    throw new InputError(
+      document.errors.map((error) => ({
+        message: `not YAML: ${error.message.replaceAll(/\s+/g, ' ')}`,
+        file,
+        line: lineAt(error.pos[0]),
+        ...(error.code === 'TAB_AS_INDENT' ? { hint: 'indent with spaces' } : {}),
+      })),
+    );
+  }
+  const lineOf = (path: readonly PropertyKey[]) => lineOfPath(document, path, lineAt);
+  const parsed = scenarioSchema.safeParse(normalise(toPlain(document, file)));
+  if (!parsed.success) {
+    const { issues } = parsed.error;
+    // An unknown verb is also "not one step": the first says it better.
+    const telling = issues.filter(
+      (issue) =>
+        issue.code !== 'custom' || !issues.some((other) => other !== issue && samePath(other.path, issue.path)),
+    );
+    const messages = telling.flatMap((issue) => messagesOf(issue, file, lineOf));
+    throw new InputError(messages.sort((a, b) => (a.line ?? 0) - (b.line ?? 0)));
+  }
+  const spec = parsed.data;
+  const scenario: Scenario = {
+    file,
+    id: (file.split('/').at(-1) ?? file).replace(/\.ya?ml$/, ''),
+    spec,
+    steps: spec.steps.map((step, index) => ({
+      index,
+      line: lineOf(['steps', index]) ?? 1,
+      verb: VERBS.find((verb) => step[verb] !== undefined) ?? 'kexec',
+      spec: step,
+    })),
+    pageSizes: pageSizesOf(spec),
+    lineOf,
+  };
+  const wrong = checkMeaning(scenario);
+  if (wrong.length > 0) throw new InputError(wrong);
+  return scenario;
+}
+
+function toPlain(document: Document, file: string): unknown {
+  try {
+    return plain(document.toJS());
+  } catch (error) {
+    // yaml refuses aliases that multiply beyond measure, and those that lead nowhere.
+    throw new InputError({ message: `not YAML: ${error instanceof Error ? error.message : error}`, file });
+  }
+}
+
+/** Integers as numbers where a number is exact, as 0x hex where it isn't. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : `0x${value.toString(16)}`;
+  }
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+  }
+  return value;
+}
+
+/** `- kexec` and `- kexec:` mean `- kexec: {}`. */
+function normalise(root: unknown): unknown {
+  if (typeof root !== 'object' || root === null || !('steps' in root) || !Array.isArray(root.steps)) return root;
+  const steps = root.steps.map((step: unknown) => {
+    if (step === 'kexec') return { kexec: {} };
+    if (typeof step !== 'object' || step === null) return step;
+    return Object.fromEntries(Object.entries(step).map(([key, item]) => [key, item ?? {}]));
+  });
+  return { ...root, steps };
+}
+
+function pageSizesOf(spec: ScenarioFile): readonly PageSize[] {
+  const asked = spec.machine.pageSize;
+  if (asked === undefined) return spec.machine.arch === 'x86_64' ? PAGE_SIZES.slice(0, 1) : PAGE_SIZES;
+  const names = Array.isArray(asked) ? asked : [asked];
+  return names.flatMap((name) => pageSizeByName(name) ?? []);
+}
+
+function lineOfPath(
+  document: Document,
+  path: readonly PropertyKey[],
+  lineAt: (offset: number) => number,
+): number | undefined {
+  let best: number | undefined;
+  let node: unknown = document.contents;
+  if (isNode(node) && node.range) best = lineAt(node.range[0]);
+  for (const key of path) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      if (pair === undefined) return best;
+      if (isScalar(pair.key) && pair.key.range) best = lineAt(pair.key.range[0]);
+      node = pair.value;
+    } else {
+      node = document.getIn(path.slice(0, path.indexOf(key) + 1), true);
+      if (isNode(node) && node.range) best = lineAt(node.range[0]);
+    }
+  }
+  return best;
+}
+
+function samePath(a: readonly PropertyKey[], b: readonly PropertyKey[]): boolean {
+  return a.length === b.length && a.every((key, i) => key === b[i]);
+}
+
+type Issue = z.core.$ZodIssue;
+
+function messagesOf(
+  issue: Issue,
+  file: string,
+  lineOf: (path: readonly PropertyKey[]) => number | undefined,
+): InputMessage[] {
+  const what = issue.path.filter((part) => typeof part === 'string').join(': ');
+  const at = (path: readonly PropertyKey[]) => {
+    const line = lineOf(path);
+    return { file, ...(line === undefined ? {} : { line }) };
+  };
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => {
+        const known = keysAt(issue.path);
+        const near = nearest(key, known);
+        return {
+          message: `${what === '' ? '' : `${what}: `}there is no '${key}' here`,
+          hint: near === undefined ? `one of ${known.join(', ')}` : `did you mean '${near}'?`,
+          ...at([...issue.path, key]),
+        };
+      });
+    case 'invalid_type':
+      return [{ message: `${what === '' ? 'the file' : what}: ${typeText(issue)}`, ...at(issue.path) }];
+    case 'invalid_value':
+      return [
+        {
+          message: `${what}: is not one of those there are`,
+          hint: `one of ${issue.values.join(', ')}`,
+          ...at(issue.path),
+        },
+      ];
+    case 'too_small':
+      return [{ message: `${what}: is too small`, hint: `${issue.minimum} or more`, ...at(issue.path) }];
+    case 'too_big':
+      return [{ message: `${what}: is too big`, hint: `${issue.maximum} or less`, ...at(issue.path) }];
+    case 'invalid_format':
+      return [
+        {
+          message: `${what}: ${issue.message.startsWith('Invalid') ? 'is not a size or address; write 4096, 0x1000, 64M or 2G' : issue.message}`,
+          ...at(issue.path),
+        },
+      ];
+    case 'invalid_union':
+      return [{ message: `${what}: ${issue.message}`, ...at(issue.path) }];
+    default:
+      return [{ message: `${what}: ${issue.message}`, ...at(issue.path) }];
+  }
+}
+
+function typeText(issue: Issue & { code: 'invalid_type' }): string {
+  const names: Readonly<Record<string, string>> = {
+    object: 'a block of `key: value`',
+    array: 'a list',
+    string: 'a text',
+    number: 'a number',
+    int: 'a whole number',
+    boolean: 'true or false',
+  };
+  const expected = names[issue.expected] ?? issue.expected;
+  return issue.input === undefined && issue.message.includes('undefined')
+    ? `is missing; it has to be ${expected}`
+    : `is not ${expected}`;
+}
+
+/** The keys that the schema has at a path. */
+function keysAt(path: readonly PropertyKey[]): string[] {
+  let schema: unknown = scenarioSchema;
+  for (const key of path) {
+    schema = inner(schema);
+    if (isObjectSchema(schema)) schema = schema.shape[String(key)];
+    else if (isArraySchema(schema)) schema = schema.element;
+    else return [];
+  }
+  schema = inner(schema);
+  return isObjectSchema(schema) ? Object.keys(schema.shape) : [];
+}
+
+/** Takes off optional, default and the like. */
+function inner(schema: unknown): unknown {
+  let at = schema;
+  for (let depth = 0; depth < 8; depth++) {
+    const definition = (at as { def?: { innerType?: unknown; options?: unknown[]; in?: unknown } } | undefined)?.def;
+    if (definition?.innerType !== undefined) at = definition.innerType;
+    else if (definition?.options !== undefined)
+      at = definition.options.find((option) => isArraySchema(inner(option))) ?? at;
+    else return at;
+    if (isArraySchema(at)) return at;
+  }
+  return at;
+}
+
+function isObjectSchema(schema: unknown): schema is { shape: Record<string, unknown> } {
+  return typeof schema === 'object' && schema !== null && 'shape' in schema;
+}
+
+function isArraySchema(schema: unknown): schema is { element: unknown } {
+  return typeof schema === 'object' && schema !== null && 'element' in schema;
+}

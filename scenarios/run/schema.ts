@@ -1,0 +1,270 @@
+import { z } from 'zod';
+import { parseQuantity, QUANTITY_PATTERN } from './quantity.ts';
+
+/*
+ * The language of scenario files. A file reads like a test plan: a machine, its first kernel, steps, and what must
+ * come out. Every value is either a number of objects or a size in bytes, never a number of pages of unknown size, so
+ * that one file runs at every page size.
+ */
+
+/** `64M`, `0x1000`, `4096`. */
+const quantity = z
+  .union([z.number().int().min(0).max(Number.MAX_SAFE_INTEGER), z.string().regex(QUANTITY_PATTERN)], {
+    error: 'is not a size or address; write 4096, 0x1000, 64M or 2G',
+  })
+  .transform((value) => (typeof value === 'number' ? value : (parseQuantity(value) ?? 0)))
+  .describe('a number, or text such as 64M, 2G, 0x1000');
+
+/** A u64 that may be full: a number, or hex text. The value is `0x` hex. */
+const u64 = z
+  .union([z.number().int().min(0), z.string().regex(/^0x[0-9a-fA-F]{1,16}$/)], {
+    error: 'is not a 64-bit number; write 17 or 0x11',
+  })
+  .transform((value) => `0x${BigInt(value).toString(16)}`)
+  .describe('a number, or 0x hex of up to 64 bits');
+
+const count = z.number().int().min(1).max(0x1_0000_0000);
+const order = z.number().int().min(0).max(52).describe('log2 of a number of pages');
+const objectName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, { error: 'is not a name: letters, digits, and - _ . inside' });
+const names = z.union([objectName, z.array(objectName)], { error: 'is not a name or a list of names' });
+const errnoName = z.string().regex(/^-?E[A-Z0-9]+$/, { error: 'is not an error; write e.g. ENOMEM' });
+const hexBytes = z.string().regex(/^([0-9a-fA-F]{2}\s*)+$/, { error: 'is not bytes in hex; write e.g. "de ad be ef"' });
+
+export const PAGE_SIZE_NAMES = ['4K', '16K', '64K'] as const;
+const pageSize = z.enum(PAGE_SIZE_NAMES);
+const release = z.union([z.string(), z.number()]).transform(String).describe('a release in quotes: "7.3", "6.17.8"');
+
+const config = z.strictObject({
+  KEXEC_HANDOVER_DEBUG: z.boolean().optional(),
+  DEFERRED_STRUCT_PAGE_INIT: z.boolean().optional(),
+  NUMA: z.boolean().optional(),
+  MAX_PAGE_ORDER: z.number().int().min(3).max(20).optional(),
+  LIVEUPDATE_TEST: z.boolean().optional(),
+  TEST_KEXEC_HANDOVER: z.boolean().optional(),
+});
+
+const bank = z.strictObject({
+  base: quantity,
+  size: quantity,
+  nid: z.number().int().min(0).max(63).default(0),
+});
+
+const machine = z.strictObject({
+  arch: z.enum(['arm64', 'x86_64']).default('arm64'),
+  pageSize: z
+    .union([pageSize, z.array(pageSize).min(1)], { error: 'is not 4K, 16K, 64K, or a list of these' })
+    .optional()
+    .describe('one page size or several: the scenario runs once at each; all that the architecture has when left out'),
+  memory: z
+    .union([quantity, z.array(bank).min(1)], { error: 'is not a size or a list of banks {base, size, nid}' })
+    .optional()
+    .describe('an amount, laid out as on a QEMU board, or banks'),
+  nodes: z.number().int().min(1).max(64).optional().describe('NUMA nodes that an amount of memory is split into'),
+});
+
+const fill = z
+  .enum(['pattern', 'zero'])
+  .describe('pattern: every page unlike any other; zero proves nothing and counts as untested');
+
+/** Where things are put: everything optional, anywhere in free memory when nothing is said. */
+const placement = {
+  at: z
+    .union([quantity, z.enum(['scratch', 'node-border'])], { error: 'is not an address, "scratch" or "node-border"' })
+    .optional()
+    .describe('an address; `scratch`: inside scratch area 0; `node-border`: half before, half behind a border'),
+  nid: z.number().int().min(0).max(63).optional().describe('on this NUMA node'),
+  as: objectName.optional().describe('what later steps and expectations call it'),
+  fill: fill.optional(),
+};
+
+const folios = z.strictObject({
+  order: order.optional(),
+  size: quantity.optional().describe('bytes of one folio, in place of its order'),
+  count: count.optional().describe('how many folios (1)'),
+  total: quantity.optional().describe('bytes of all folios together, in place of their count'),
+  every: quantity.optional().describe('bytes from the start of one to the start of the next'),
+  scatter: z.boolean().optional().describe('at random places all over free memory'),
+  ...placement,
+});
+
+const pages = z.strictObject({
+  count: count.optional().describe('a contiguous range of so many pages'),
+  size: quantity.optional().describe('bytes of the range, in place of the number of pages'),
+  ...placement,
+});
+
+const vmalloc = z.strictObject({
+  size: quantity,
+  huge: z.boolean().optional().describe('VM_ALLOW_HUGE_VMAP: backed by blocks of a higher order'),
+  as: objectName.optional(),
+});
+
+const file = z.strictObject({
+  token: u64,
+  memfd: quantity.describe('size in bytes'),
+  fill: z.enum(['pattern', 'zero']).optional(),
+  seals: z.array(z.enum(['SEAL', 'SHRINK', 'GROW', 'WRITE', 'FUTURE_WRITE', 'EXEC'])).optional(),
+  pos: quantity.optional(),
+  holes: z
+    .array(z.strictObject({ at: quantity, size: quantity }))
+    .optional()
+    .describe('never written'),
+  folioSize: quantity.optional().describe('large folios of this size behind it'),
+});
+
+const subtree = z.strictObject({
+  name: z.string().min(1).max(120),
+  size: quantity.optional().describe('bytes of a blob with a pattern of its own'),
+  text: z.string().optional(),
+});
+
+const where = {
+  to: objectName.optional().describe('an object'),
+  page: z.number().int().min(0).optional().describe('which of its pages (0)'),
+  at: quantity.optional().describe('an address, in place of an object'),
+  offset: quantity.optional().describe('bytes from there'),
+  bytes: hexBytes.optional(),
+};
+
+const kexec = z.strictObject({
+  release: release.optional(),
+  cmdline: z.string().optional(),
+  config: config.optional(),
+  pageSize: pageSize.optional().describe('of the new kernel: what no kernel supports, and none refuses'),
+  restore: z
+    .union([z.enum(['all', 'none']), z.array(objectName)], { error: 'is not all, none, or a list of names' })
+    .optional()
+    .describe('what clients restore in the new kernel (all)'),
+});
+
+export const CORRUPT_TARGETS = [
+  'fdt',
+  'tree-root',
+  'tree-node',
+  'tree-leaf',
+  'scratch-array',
+  'chunk',
+  'subtree',
+  'handoff-fdt',
+  'handoff-fdt-len',
+  'handoff-scratch',
+  'handoff-scratch-len',
+] as const;
+
+const corrupt = z.strictObject({
+  what: z.enum(CORRUPT_TARGETS),
+  name: z.string().optional().describe('which subtree'),
+  offset: quantity.optional().describe('bytes from its start (0)'),
+  bytes: hexBytes.optional().describe('what to put there; one flipped bit when left out'),
+  value: quantity.optional().describe('of a handoff number'),
+  replace: z.string().optional().describe('text to look for in it, first place; `bytes` or `with` take its place'),
+  with: z.string().optional(),
+});
+
+/** The verbs. A step is an object with exactly one of them, and perhaps `expect`. */
+const verbs = {
+  'preserve folios': folios,
+  'preserve pages': pages,
+  'preserve vmalloc': vmalloc,
+  alloc: folios.describe('allocate, not preserve'),
+  preserve: names.describe('preserve again what was allocated, restored or unpreserved'),
+  unpreserve: names,
+  free: names.describe('give the memory back to the allocator'),
+  restore: names.describe('let the client restore it now; done for all by the kexec step unless told otherwise'),
+  'add subtree': subtree,
+  'remove subtree': z.string(),
+  session: z.strictObject({ name: z.string(), files: z.array(file).default([]) }),
+  retrieve: z.string().describe('a session: every file is retrieved and read back'),
+  finish: z.string().describe('a session'),
+  renew: z.string().describe('a session: retrieved files go into a new one of the same name, the old is finished'),
+  write: z.strictObject(where).describe('the owner writes: the new content is what must survive'),
+  damage: z.strictObject(where).describe('somebody else writes: the checks must find it'),
+  fault: z.strictObject({ at: z.string(), nth: z.number().int().min(1).default(1) }),
+  corrupt: corrupt.describe('change what the old kernel left, at the moment of the next jump'),
+  kexec,
+};
+
+export type Verb = keyof typeof verbs;
+export const VERBS = Object.keys(verbs) as Verb[];
+
+type OptionalVerbs = { [V in Verb]: z.ZodOptional<(typeof verbs)[V]> };
+
+const step = z
+  .strictObject({
+    ...(Object.fromEntries(Object.entries(verbs).map(([name, shape]) => [name, shape.optional()])) as OptionalVerbs),
+    expect: z.union([errnoName, z.literal('ok')], { error: 'is not ok or an error such as ENOMEM' }).optional(),
+  })
+  .refine((value) => Object.keys(value).filter((key) => key !== 'expect').length === 1, {
+    error: `is not one step: exactly one of ${VERBS.join(', ')}`,
+  });
+
+const texts = z.union([z.string(), z.array(z.string())], { error: 'is not a text or a list of texts' });
+const amount = z
+  .union([z.number().int().min(0), z.literal('some')], { error: 'is not a number of pages, or "some"' })
+  .describe('a number of pages, or some');
+
+const plainExpect = {
+  outcome: z.enum(['handover', 'cold-boot', 'panic', 'oops', 'refused']).optional().describe('of the last kernel'),
+  verdict: z.enum(['intact', 'refused', 'leaked', 'damaged', 'corrupt']).optional(),
+  reason: z.string().optional().describe('text that the reason of the outcome contains'),
+  intact: z.array(z.string()).optional().describe('objects and sessions that came back as they were'),
+  damagedObjects: z.array(z.string()).optional().describe('exactly these were damaged'),
+  damaged: amount.optional(),
+  leaked: amount.optional(),
+  lost: amount.optional().describe('pages without their reservation, or that nobody could restore'),
+  restored: amount.optional(),
+  log: texts.optional().describe('the last kernel’s log contains it'),
+  'no log': texts.optional(),
+  warnings: z.number().int().min(0).optional().describe('WARNs in the last kernel'),
+  kexecCount: z.number().int().min(0).optional(),
+  liveupdateNumber: z.number().int().min(0).optional(),
+  revived: z.array(z.string()).optional().describe('reserve_mem regions, exactly these'),
+  khoTest: z.enum(['ok', 'failed', 'absent']).optional(),
+};
+
+const expectation = z.strictObject({
+  ...plainExpect,
+  '4K': z.strictObject(plainExpect).optional().describe('other values at this page size'),
+  '16K': z.strictObject(plainExpect).optional(),
+  '64K': z.strictObject(plainExpect).optional(),
+});
+
+export const scenarioSchema = z.strictObject({
+  name: z.string().min(1).describe('what happens, in a line'),
+  about: z.string().optional().describe('what it shows, and where it comes from'),
+  seed: z.number().int().min(0).optional(),
+  machine: machine.prefault({}),
+  kernel: z
+    .strictObject({
+      release: release.default('7.3'),
+      cmdline: z.string().default('kho=on liveupdate=on'),
+      config: config.optional(),
+    })
+    .prefault({}),
+  steps: z.array(step),
+  expect: expectation.prefault({}),
+});
+
+/** A scenario file as it was read: checked, defaults filled in, quantities as numbers. */
+export type ScenarioFile = z.output<typeof scenarioSchema>;
+export type StepSpec = ScenarioFile['steps'][number];
+export type ExpectSpec = z.output<z.ZodObject<typeof plainExpect>>;
+export type FoliosSpec = z.output<typeof folios>;
+export type PagesSpec = z.output<typeof pages>;
+export type VmallocSpec = z.output<typeof vmalloc>;
+export type FileSpec = z.output<typeof file>;
+export type SubtreeSpec = z.output<typeof subtree>;
+export type WriteSpec = StepSpec['write'] & object;
+export type KexecSpec = z.output<typeof kexec>;
+export type CorruptSpec = z.output<typeof corrupt>;
+export type ConfigSpec = z.output<typeof config>;
+
+/** The JSON Schema of scenario files, for editors: what scenarios/scenario.schema.json holds. */
+export function scenarioJsonSchema(): object {
+  return {
+    ...z.toJSONSchema(scenarioSchema, { io: 'input', target: 'draft-7' }),
+    title: 'khosim scenario',
+  };
+}
