@@ -1,0 +1,524 @@
+import { ctz, NUMA_NO_NODE } from '../units.ts';
+import {
+  DEFAULT_LOW_ADDRESS_LIMIT,
+  MEMBLOCK_ALLOC_ACCESSIBLE,
+  MEMBLOCK_HOTPLUG,
+  MEMBLOCK_KHO_SCRATCH,
+  MEMBLOCK_MIRROR,
+  MEMBLOCK_NOMAP,
+  MEMBLOCK_NONE,
+  MEMBLOCK_RSRV_HUGETLB,
+  MEMBLOCK_RSRV_KERN,
+  MEMBLOCK_RSRV_NOINIT,
+  PHYS_ADDR_MAX,
+  SMP_CACHE_BYTES,
+} from './flags.ts';
+import { FreeRanges } from './free-ranges.ts';
+import type { MemblockOptions } from './options.ts';
+import { RegionArrays } from './region-arrays.ts';
+import { NO_REGION, type RegionTable, type RegionTableVersion } from './region-table.ts';
+import { cappedEnd, hexPa, roundDown64, roundUp64, wrappingAdd } from './u64.ts';
+import { zeroPhysicalRange } from './zero.ts';
+
+/** A state of memblock that can be gone back to: both tables and every switch. */
+export interface MemblockVersion {
+  readonly memory: RegionTableVersion;
+  readonly reserved: RegionTableVersion;
+  readonly bottomUp: boolean;
+  readonly currentLimit: number;
+  readonly canResize: boolean;
+  readonly khoScratchOnly: boolean;
+  readonly movableNode: boolean;
+  readonly hasMirror: boolean;
+  readonly mirroredKernelcore: boolean;
+  readonly warnings: number;
+}
+
+/** Where free memory goes when memblock ends: chunks of 2^order pages, naturally aligned, as large as they can be. */
+export type FreePagesVisitor = (pfn: number, order: number) => void;
+
+/** What free_all tells of each range of reserved (or NOMAP) memory: its struct pages are initialised and PageReserved. */
+export type ReservedPagesVisitor = (firstPfn: number, endPfn: number, nid: number) => void;
+
+/** What free_all handed over. */
+export interface FreedPages {
+  readonly pages: number;
+  readonly chunks: number;
+}
+
+/**
+ * The early allocator of Linux, region for region: what it holds after any sequence of calls is what the kernel (7.3)
+ * holds. Addresses and sizes are plain numbers in bytes; PHYS_ADDR_MAX stands for all ones. Ranges are
+ * [base, base + size), cut off at PHYS_ADDR_MAX; an empty one is success and does nothing. Calls that can fail return
+ * 0 or a negative errno (only -ENOMEM is possible), allocations the address or 0.
+ *
+ * @throws MemblockStop (or what the `stop` option throws) where memblock stops the kernel.
+ */
+export class Memblock extends RegionArrays {
+  /** `kernelcore=mirror`: without it, marking memory as mirrored does nothing. */
+  mirroredKernelcore = false;
+  /** kho_scratch_overlap, which huge pages must avoid (7.3 on); set once the scratch areas are known. */
+  scratchOverlap: ((base: number, sizeBytes: number) => boolean) | undefined;
+  readonly #lowAddressLimit: number;
+
+  constructor(options: MemblockOptions & { readonly lowAddressLimit?: number }) {
+    super(options);
+    this.#lowAddressLimit = options.lowAddressLimit ?? DEFAULT_LOW_ADDRESS_LIMIT;
+  }
+
+  // --- adding and removing ---------------------------------------------------------------------------------------
+
+  /** Memory that belongs to no node yet (its nid is MAX_NUMNODES). */
+  add(base: number, sizeBytes: number): number {
+    this.debugRange('memblock_add', base, sizeBytes, '');
+    return this.addRange(this.memory, base, sizeBytes, this.maxNumnodes, MEMBLOCK_NONE);
+  }
+
+  addNode(base: number, sizeBytes: number, nid: number, flags: number = MEMBLOCK_NONE): number {
+    this.debugRange('memblock_add_node', base, sizeBytes, ` nid=${nid} flags=${flags.toString(16)}`);
+    return this.addRange(this.memory, base, sizeBytes, nid, flags);
+  }
+
+  remove(base: number, sizeBytes: number): number {
+    this.debugRange('memblock_remove', base, sizeBytes, '');
+    return this.removeRange(this.memory, base, sizeBytes);
+  }
+
+  reserve(base: number, sizeBytes: number): number {
+    return this.reserveNode(base, sizeBytes, NUMA_NO_NODE, MEMBLOCK_NONE);
+  }
+
+  /** Reserves for the kernel: what the default scratch sizes count. */
+  reserveKern(base: number, sizeBytes: number): number {
+    return this.reserveNode(base, sizeBytes, NUMA_NO_NODE, MEMBLOCK_RSRV_KERN);
+  }
+
+  /** From now on a full array may be doubled; before, it is a panic. */
+  allowResize(): void {
+    this.canResize = true;
+  }
+
+  // --- flags and nodes -------------------------------------------------------------------------------------------
+
+  markHotplug(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_HOTPLUG);
+  }
+
+  clearHotplug(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.memory, base, sizeBytes, false, MEMBLOCK_HOTPLUG);
+  }
+
+  /** Does nothing without `kernelcore=mirror`; with it, allocations prefer mirrored memory from now on. */
+  markMirror(base: number, sizeBytes: number): number {
+    if (!this.mirroredKernelcore) return 0;
+    this.hasMirror = true;
+    return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_MIRROR);
+  }
+
+  markNomap(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_NOMAP);
+  }
+
+  clearNomap(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.memory, base, sizeBytes, false, MEMBLOCK_NOMAP);
+  }
+
+  markKhoScratch(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_KHO_SCRATCH);
+  }
+
+  clearKhoScratch(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.memory, base, sizeBytes, false, MEMBLOCK_KHO_SCRATCH);
+  }
+
+  reservedMarkNoinit(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.reserved, base, sizeBytes, true, MEMBLOCK_RSRV_NOINIT);
+  }
+
+  reservedMarkKern(base: number, sizeBytes: number): number {
+    return this.setClearFlag(this.reserved, base, sizeBytes, true, MEMBLOCK_RSRV_KERN);
+  }
+
+  /** Gives memory, or reserved regions, to a node. Nothing without NUMA. */
+  setNode(base: number, sizeBytes: number, nid: number, table: RegionTable = this.memory): number {
+    return this.setRangeNode(table, base, sizeBytes, nid);
+  }
+
+  // --- allocating ------------------------------------------------------------------------------------------------
+
+  /**
+   * Allocates from [start, end), on a node if one is given, elsewhere too unless `exactNid`. Size 0 "succeeds" and
+   * reserves nothing; alignment 0 counts as 64. Only a search that the node satisfied records the node.
+   * @returns the address, 0 for none.
+   */
+  allocRangeNid(
+    sizeBytes: number,
+    align: number,
+    start: number,
+    end: number,
+    nid: number = NUMA_NO_NODE,
+    exactNid = false,
+  ): number {
+    if (align === 0) align = SMP_CACHE_BYTES;
+    let flags = this.chooseFlags();
+    for (;;) {
+      let found = this.findInRangeNode(sizeBytes, align, start, end, nid, flags);
+      if (found !== 0 && this.reserveNode(found, sizeBytes, nid, MEMBLOCK_RSRV_KERN) === 0) return found;
+      if (this.isValidNode(nid) && !exactNid) {
+        found = this.findInRangeNode(sizeBytes, align, start, end, NUMA_NO_NODE, flags);
+        if (found !== 0 && this.reserveKern(found, sizeBytes) === 0) return found;
+      }
+      if ((flags & MEMBLOCK_MIRROR) === 0) return 0;
+      flags &= ~MEMBLOCK_MIRROR;
+      this.warnNotMirrored(sizeBytes);
+    }
+  }
+
+  /** Allocates from [start, end); `end` 0 is the current limit (`memblock_phys_alloc_range`). */
+  physAllocRange(sizeBytes: number, align: number, start: number, end: number): number {
+    this.#debugAlloc('memblock_phys_alloc_range', sizeBytes, align, undefined, start, end);
+    return this.allocRangeNid(sizeBytes, align, start, end);
+  }
+
+  physAlloc(sizeBytes: number, align: number): number {
+    return this.physAllocRange(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE);
+  }
+
+  physAllocTryNid(sizeBytes: number, align: number, nid: number): number {
+    return this.allocRangeNid(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, nid, false);
+  }
+
+  /** The virtual-address forms: never above the current limit, and the minimum is dropped when it cannot be met. */
+  #allocInternal(size: number, align: number, min: number, max: number, nid: number, exactNid: boolean): number {
+    if (max > this.currentLimit) max = this.currentLimit;
+    const found = this.allocRangeNid(size, align, min, max, nid, exactNid);
+    if (found !== 0 || min === 0) return found;
+    return this.allocRangeNid(size, align, 0, max, nid, exactNid);
+  }
+
+  /** On that node or not at all; not zeroed. */
+  allocExactNidRaw(sizeBytes: number, align: number, min: number, max: number, nid: number): number {
+    this.#debugAlloc('memblock_alloc_exact_nid_raw', sizeBytes, align, nid, min, max);
+    return this.#allocInternal(sizeBytes, align, min, max, nid, true);
+  }
+
+  /** Preferably on that node; not zeroed. */
+  allocTryNidRaw(sizeBytes: number, align: number, min: number, max: number, nid: number): number {
+    this.#debugAlloc('memblock_alloc_try_nid_raw', sizeBytes, align, nid, min, max);
+    return this.#allocInternal(sizeBytes, align, min, max, nid, false);
+  }
+
+  /**
+   * Preferably on that node; zeroed.
+   * @throws MachineFault when the memory is not RAM after all.
+   */
+  allocTryNid(sizeBytes: number, align: number, min: number, max: number, nid: number): number {
+    this.#debugAlloc('memblock_alloc_try_nid', sizeBytes, align, nid, min, max);
+    const found = this.#allocInternal(sizeBytes, align, min, max, nid, false);
+    if (found !== 0 && this.physicalMemory !== undefined) {
+      zeroPhysicalRange(this.physicalMemory, found, found + sizeBytes);
+    }
+    return found;
+  }
+
+  alloc(sizeBytes: number, align: number): number {
+    return this.allocTryNid(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, NUMA_NO_NODE);
+  }
+
+  allocRaw(sizeBytes: number, align: number): number {
+    return this.allocTryNidRaw(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, NUMA_NO_NODE);
+  }
+
+  allocFrom(sizeBytes: number, align: number, min: number): number {
+    return this.allocTryNid(sizeBytes, align, min, MEMBLOCK_ALLOC_ACCESSIBLE, NUMA_NO_NODE);
+  }
+
+  /** Below the low limit. */
+  allocLow(sizeBytes: number, align: number): number {
+    return this.allocTryNid(sizeBytes, align, 0, this.#lowAddressLimit, NUMA_NO_NODE);
+  }
+
+  allocNode(sizeBytes: number, align: number, nid: number): number {
+    return this.allocTryNid(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, nid);
+  }
+
+  /**
+   * A huge page, aligned to its size, never mirrored, never in scratch; marked so that scratch sizes do not count it
+   * (`memblock_alloc_hugetlb`, 7.3).
+   */
+  allocHugetlb(sizeBytes: number, nid: number, exactNid: boolean): number {
+    const flags = this.chooseFlags() & ~MEMBLOCK_MIRROR;
+    let start = 0;
+    let end = MEMBLOCK_ALLOC_ACCESSIBLE;
+    for (;;) {
+      const found = this.findInRangeNode(sizeBytes, sizeBytes, start, end, nid, flags);
+      if (found === 0) {
+        if (!this.isValidNode(nid) || exactNid) return 0;
+        nid = NUMA_NO_NODE;
+        start = 0;
+        end = MEMBLOCK_ALLOC_ACCESSIBLE;
+      } else if (this.scratchOverlap?.(found, sizeBytes) === true) {
+        if (this.bottomUp) start = found + sizeBytes;
+        else end = found;
+      } else {
+        return this.reserveNode(found, sizeBytes, nid, MEMBLOCK_RSRV_KERN | MEMBLOCK_RSRV_HUGETLB) === 0 ? found : 0;
+      }
+    }
+  }
+
+  #debugAlloc(name: string, size: number, align: number, nid: number | undefined, from: number, max: number): void {
+    if (!this.options.debug) return;
+    const node = nid === undefined ? '' : ` nid=${nid}`;
+    const range = `from=${hexPa(from)} max_addr=${hexPa(max)}`;
+    this.options.log?.('info', `${name}: ${size} bytes align=0x${align.toString(16)}${node} ${range}`);
+  }
+
+  // --- asking ----------------------------------------------------------------------------------------------------
+
+  isMemory(addr: number): boolean {
+    return this.memory.search(addr) !== NO_REGION;
+  }
+
+  /** Memory that is in the direct map: not NOMAP. */
+  isMapMemory(addr: number): boolean {
+    const pos = this.memory.search(addr);
+    return pos !== NO_REGION && (this.memory.flags(pos) & MEMBLOCK_NOMAP) === 0;
+  }
+
+  isReserved(addr: number): boolean {
+    return this.reserved.search(addr) !== NO_REGION;
+  }
+
+  /** Whether a range lies in one single region of memory. */
+  isRegionMemory(base: number, sizeBytes: number): boolean {
+    const pos = this.memory.search(base);
+    return pos !== NO_REGION && this.memory.end(pos) >= cappedEnd(base, sizeBytes);
+  }
+
+  /** Whether a range overlaps anything reserved. */
+  isRegionReserved(base: number, sizeBytes: number): boolean {
+    return this.overlapsRegion(this.reserved, base, sizeBytes);
+  }
+
+  overlapsRegion(table: RegionTable, base: number, sizeBytes: number): boolean {
+    const pos = table.firstEndingAbove(base);
+    return pos !== NO_REGION && table.base(pos) < cappedEnd(base, sizeBytes);
+  }
+
+  /** The memory region that holds a frame: its node, first frame and end; undefined for none (the kernel says nid -1). */
+  searchPfnNid(pfn: number): { readonly nid: number; readonly startPfn: number; readonly endPfn: number } | undefined {
+    const pos = this.memory.search(pfn * this.pageBytes);
+    if (pos === NO_REGION) return undefined;
+    return {
+      nid: this.memory.nid(pos),
+      startPfn: Math.floor(this.memory.base(pos) / this.pageBytes),
+      endPfn: Math.floor(this.memory.end(pos) / this.pageBytes),
+    };
+  }
+
+  /** First byte of memory; 0 without any. */
+  startOfDram(): number {
+    const first = this.memory.first();
+    return first === NO_REGION ? 0 : this.memory.base(first);
+  }
+
+  /** End of the last memory region; 0 without any (the kernel reads before its array). */
+  endOfDram(): number {
+    const last = this.memory.last();
+    return last === NO_REGION ? 0 : this.memory.end(last);
+  }
+
+  /** Bytes reserved for the kernel below `limit`, on a node or (nid not valid) anywhere. */
+  reservedKernSize(limit: number, nid: number): number {
+    return this.#reservedSize(limit, nid, MEMBLOCK_RSRV_KERN);
+  }
+
+  /** Bytes of boot-time huge pages below `limit`, on a node or (nid not valid) anywhere. */
+  reservedHugetlbSize(limit: number, nid: number): number {
+    return this.#reservedSize(limit, nid, MEMBLOCK_RSRV_HUGETLB);
+  }
+
+  #reservedSize(limit: number, nid: number, flag: number): number {
+    const anyNode = !this.isValidNode(nid);
+    const table = this.reserved;
+    let total = 0;
+    for (let pos = table.first(); pos !== NO_REGION && table.base(pos) <= limit; pos = table.next(pos)) {
+      if ((table.flags(pos) & flag) === 0 || !(anyNode || table.nid(pos) === nid)) continue;
+      total += Math.min(table.end(pos), limit) - table.base(pos);
+    }
+    return total;
+  }
+
+  // --- free memory -----------------------------------------------------------------------------------------------
+
+  /**
+   * Calls `visit` for each free range, upwards or downwards, with the node of the memory it lies in; empty ranges
+   * between touching reserved regions included. `nid` restricts it to a node, `flags` as in the kernel.
+   */
+  forEachFreeRange(
+    nid: number,
+    flags: number,
+    visit: (start: number, end: number, nid: number) => void,
+    direction: 'up' | 'down' = 'up',
+  ): void {
+    const ranges = new FreeRanges(this, nid, flags, direction);
+    while (ranges.next()) visit(ranges.start, ranges.end, ranges.nid);
+    this.cost.regionsScanned += ranges.scanned;
+  }
+
+  /**
+   * The end of memblock: no memory is hotpluggable any more, scratch-only mode is over, reserved regions get the nids
+   * of the memory under them (split where it changes), and whatever is not reserved goes to the page allocator.
+   * @param maxPageOrder the page allocator's largest order.
+   * @param free called for each chunk, ascending.
+   * @param initReserved called for each range whose struct pages are initialised and marked PageReserved: NOMAP memory,
+   *   then every reserved region without RSRV_NOINIT. Pages are counted outwards from the bytes.
+   */
+  freeAll(maxPageOrder: number, free: FreePagesVisitor, initReserved?: ReservedPagesVisitor): FreedPages {
+    this.khoScratchOnly = false;
+    this.clearHotplug(0, PHYS_ADDR_MAX);
+    this.#initReservedPages(initReserved);
+    let pages = 0;
+    let chunks = 0;
+    this.forEachFreeRange(NUMA_NO_NODE, MEMBLOCK_NONE, (start, end) => {
+      let pfn = Math.ceil(start / this.pageBytes);
+      const endPfn = Math.floor(end / this.pageBytes);
+      if (pfn >= endPfn) return;
+      pages += endPfn - pfn;
+      while (pfn < endPfn) {
+        let order = Math.min(maxPageOrder, ctz(pfn));
+        while (pfn + 2 ** order > endPfn) order--;
+        free(pfn, order);
+        chunks++;
+        pfn += 2 ** order;
+      }
+    });
+    return { pages, chunks };
+  }
+
+  #initReservedPages(visit: ReservedPagesVisitor | undefined): void {
+    const { memory, reserved, pageBytes } = this;
+    const tell = (base: number, end: number, nid: number) =>
+      visit?.(Math.floor(base / pageBytes), Math.ceil(end / pageBytes), nid);
+    let max: number;
+    do {
+      // A doubling puts a new reserved region anywhere, so the nids are given out again then.
+      max = reserved.max;
+      for (let pos = memory.first(); pos !== NO_REGION; pos = memory.next(pos)) {
+        const base = memory.base(pos);
+        const end = memory.end(pos);
+        if ((memory.flags(pos) & MEMBLOCK_NOMAP) !== 0) tell(base, end, memory.nid(pos));
+        this.setRangeNode(reserved, base, end - base, memory.nid(pos));
+      }
+    } while (max !== reserved.max);
+    if (visit === undefined) return;
+    for (let pos = reserved.first(); pos !== NO_REGION; pos = reserved.next(pos)) {
+      if ((reserved.flags(pos) & MEMBLOCK_RSRV_NOINIT) !== 0) continue;
+      let nid = reserved.nid(pos);
+      if (!this.isValidNode(nid)) {
+        const found = this.searchPfnNid(Math.floor(reserved.base(pos) / pageBytes));
+        nid = found === undefined || !this.isValidNode(found.nid) ? 0 : found.nid;
+      }
+      tell(reserved.base(pos), reserved.end(pos), nid);
+    }
+  }
+
+  // --- limits ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Shrinks every memory region to multiples of `align`; what is left empty goes. total_size does not follow, as in
+   * the kernel.
+   */
+  trim(align: number): void {
+    const table = this.memory;
+    let pos = table.first();
+    while (pos !== NO_REGION) {
+      const base = table.base(pos);
+      const end = table.end(pos);
+      const start = roundUp64(base, align);
+      const stop = roundDown64(end, align);
+      if (start < stop || (start === base && stop === end)) {
+        table.setRange(pos, start, stop);
+        pos = table.next(pos);
+      } else {
+        pos = this.removeRegion(table, pos);
+      }
+    }
+  }
+
+  /** The address that has `limit` bytes of memory below it; PHYS_ADDR_MAX when there is not that much. */
+  #addressOfLimit(limit: number): number {
+    for (const { base, end } of this.memory) {
+      if (limit <= end - base) return base + limit;
+      limit -= end - base;
+    }
+    return PHYS_ADDR_MAX;
+  }
+
+  /** Keeps the first `limit` bytes of memory and drops the rest, reserved regions there as well. 0: no limit. */
+  enforceMemoryLimit(limit: number): void {
+    if (limit === 0) return;
+    const max = this.#addressOfLimit(limit);
+    if (max === PHYS_ADDR_MAX) return;
+    this.removeRange(this.memory, max, PHYS_ADDR_MAX);
+    this.removeRange(this.reserved, max, PHYS_ADDR_MAX);
+  }
+
+  /** Keeps only memory in [base, base + size), and NOMAP memory; reserved regions outside go. */
+  capMemoryRange(base: number, sizeBytes: number): void {
+    if (sizeBytes === 0) return;
+    if (this.memory.totalSize === 0n) {
+      this.options.log?.('warn', 'memblock_cap_memory_range: No memory registered yet');
+      return;
+    }
+    const range = this.isolateRange(this.memory, base, sizeBytes);
+    if (range === undefined) return;
+    this.#removeMapped(range.end, this.memory.count);
+    this.#removeMapped(0, range.start);
+    this.removeRange(this.reserved, 0, base);
+    this.removeRange(this.reserved, wrappingAdd(base, sizeBytes), PHYS_ADDR_MAX);
+  }
+
+  /** Removes the memory regions with indices [start, end) that are not NOMAP. */
+  #removeMapped(start: number, end: number): void {
+    let pos = this.memory.at(start);
+    for (let n = start; n < end; n++) {
+      if ((this.memory.flags(pos) & MEMBLOCK_NOMAP) === 0) pos = this.removeRegion(this.memory, pos);
+      else pos = this.memory.next(pos);
+    }
+  }
+
+  /** Like enforceMemoryLimit, but NOMAP memory stays. */
+  memLimitRemoveMap(limit: number): void {
+    if (limit === 0) return;
+    const max = this.#addressOfLimit(limit);
+    if (max !== PHYS_ADDR_MAX) this.capMemoryRange(0, max);
+  }
+
+  // --- versions --------------------------------------------------------------------------------------------------
+
+  /** Remembers the present state. */
+  mark(): MemblockVersion {
+    const { bottomUp, currentLimit, canResize, khoScratchOnly, movableNode, hasMirror, mirroredKernelcore } = this;
+    return {
+      memory: this.memory.mark(),
+      reserved: this.reserved.mark(),
+      bottomUp,
+      currentLimit,
+      canResize,
+      khoScratchOnly,
+      movableNode,
+      hasMirror,
+      mirroredKernelcore,
+      warnings: this.warnings,
+    };
+  }
+
+  /** Goes back to a version, as often as wanted, and forwards again. */
+  restore(version: MemblockVersion): void {
+    const { memory, reserved, ...rest } = version;
+    this.memory.restore(memory);
+    this.reserved.restore(reserved);
+    Object.assign(this, rest);
+  }
+}

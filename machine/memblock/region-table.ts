@@ -1,0 +1,392 @@
+import { PHYS_ADDR_MAX } from './flags.ts';
+import { toU64 } from './u64.ts';
+
+/*
+ * One of memblock's two arrays as an ordered index. The kernel keeps a flat array: finding a place means scanning it,
+ * and inserting means moving everything behind. Here the regions lie in short chunks, sorted, with a directory of each
+ * chunk's first address:
+ *
+ *      directory    0x1000        0x9f000        0x400000
+ *                     |              |              |
+ *      chunks      [r r r r .]   [r r r . .]    [r r r r r]
+ *
+ * A position is one number, chunk * CHUNK_REGIONS + offset, valid until the next insertion or removal. What the
+ * kernel's array would have at which index is told by a Fenwick tree over the chunk lengths.
+ */
+
+const CHUNK_SHIFT = 8;
+const CHUNK_REGIONS = 1 << CHUNK_SHIFT;
+const CHUNK_MASK = CHUNK_REGIONS - 1;
+
+/** No region: behind the last, before the first, not found. */
+export const NO_REGION = -1;
+
+class Chunk {
+  epoch: number;
+  length = 0;
+  readonly base: Float64Array;
+  readonly end: Float64Array;
+  readonly flags: Uint32Array;
+  readonly nid: Int32Array;
+
+  constructor(epoch: number, from?: Chunk) {
+    this.epoch = epoch;
+    this.length = from?.length ?? 0;
+    this.base = from?.base.slice() ?? new Float64Array(CHUNK_REGIONS);
+    this.end = from?.end.slice() ?? new Float64Array(CHUNK_REGIONS);
+    this.flags = from?.flags.slice() ?? new Uint32Array(CHUNK_REGIONS);
+    this.nid = from?.nid.slice() ?? new Int32Array(CHUNK_REGIONS);
+  }
+
+  /** Makes or closes a gap: what was at `from` and behind lies at `to` and behind afterwards. */
+  shift(from: number, to: number): void {
+    this.base.copyWithin(to, from, this.length);
+    this.end.copyWithin(to, from, this.length);
+    this.flags.copyWithin(to, from, this.length);
+    this.nid.copyWithin(to, from, this.length);
+    this.length += to - from;
+  }
+
+  /** Takes the regions of `other` from `from` on. */
+  takeTail(other: Chunk, from: number): void {
+    this.base.set(other.base.subarray(from, other.length));
+    this.end.set(other.end.subarray(from, other.length));
+    this.flags.set(other.flags.subarray(from, other.length));
+    this.nid.set(other.nid.subarray(from, other.length));
+    this.length = other.length - from;
+    other.length = from;
+  }
+}
+
+/** A state of a table that can be gone back to. */
+export interface RegionTableVersion {
+  readonly chunks: readonly Chunk[];
+  readonly count: number;
+  readonly max: number;
+  readonly totalSize: bigint;
+  readonly arrayPhys: number;
+}
+
+/** One region as a value, for tests, dumps and reports. */
+export interface Region {
+  readonly base: number;
+  /** PHYS_ADDR_MAX stands for 2^64 - 1. */
+  readonly end: number;
+  readonly flags: number;
+  readonly nid: number;
+}
+
+/** The regions of `memory` or `reserved`: sorted, never overlapping. */
+export class RegionTable {
+  readonly name: 'memory' | 'reserved';
+  /** How many regions the kernel's array holds at present. */
+  max: number;
+  /** Where the kernel's array lies in RAM; 0 for the static one in the kernel image. */
+  arrayPhys = 0;
+  #chunks: Chunk[] = [];
+  /** First base of each chunk, in the order of the chunks. */
+  #firsts = new Float64Array(16);
+  #fenwick = new Int32Array(17);
+  #count = 0;
+  #epoch = 1;
+  #finger = 0;
+  #total = 0;
+  #totalSpill = 0n;
+
+  constructor(name: 'memory' | 'reserved', max: number) {
+    this.name = name;
+    this.max = max;
+  }
+
+  /** Regions in the table (`cnt`). */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * What the kernel keeps as total_size, a u64. It follows insertions and removals, not trimming, so after a trim it
+   * is not the sum of the sizes any more (7.3: memblock_trim_memory leaves it alone).
+   */
+  get totalSize(): bigint {
+    return BigInt.asUintN(64, this.#totalSpill + BigInt(this.#total));
+  }
+
+  setTotal(base: number, end: number): void {
+    this.#total = 0;
+    this.#totalSpill = toU64(end) - toU64(base);
+  }
+
+  #addTotal(base: number, end: number, sign: 1 | -1): void {
+    if (end > Number.MAX_SAFE_INTEGER) {
+      this.#totalSpill += BigInt(sign) * (toU64(end) - toU64(base));
+      return;
+    }
+    this.#total += sign * (end - base);
+    if (this.#total > 2 ** 52 || this.#total < -(2 ** 52)) {
+      this.#totalSpill += BigInt(this.#total);
+      this.#total = 0;
+    }
+  }
+
+  // --- looking ---------------------------------------------------------------------------------------------------
+
+  #chunk(pos: number): Chunk {
+    return this.#chunks[pos >>> CHUNK_SHIFT] as Chunk;
+  }
+
+  base(pos: number): number {
+    return this.#chunk(pos).base[pos & CHUNK_MASK] as number;
+  }
+
+  end(pos: number): number {
+    return this.#chunk(pos).end[pos & CHUNK_MASK] as number;
+  }
+
+  flags(pos: number): number {
+    return this.#chunk(pos).flags[pos & CHUNK_MASK] as number;
+  }
+
+  nid(pos: number): number {
+    return this.#chunk(pos).nid[pos & CHUNK_MASK] as number;
+  }
+
+  first(): number {
+    return this.#count === 0 ? NO_REGION : 0;
+  }
+
+  last(): number {
+    const c = this.#chunks.length - 1;
+    return c < 0 ? NO_REGION : (c << CHUNK_SHIFT) + (this.#chunks[c] as Chunk).length - 1;
+  }
+
+  next(pos: number): number {
+    if ((pos & CHUNK_MASK) + 1 < this.#chunk(pos).length) return pos + 1;
+    const c = (pos >>> CHUNK_SHIFT) + 1;
+    return c < this.#chunks.length ? c << CHUNK_SHIFT : NO_REGION;
+  }
+
+  previous(pos: number): number {
+    if ((pos & CHUNK_MASK) > 0) return pos - 1;
+    const c = (pos >>> CHUNK_SHIFT) - 1;
+    return c < 0 ? NO_REGION : (c << CHUNK_SHIFT) + (this.#chunks[c] as Chunk).length - 1;
+  }
+
+  /** The first region that ends above `addr`: the one that holds it, or the next one up. */
+  firstEndingAbove(addr: number): number {
+    const nrChunks = this.#chunks.length;
+    if (nrChunks === 0) return NO_REGION;
+    const firsts = this.#firsts;
+    let c = this.#finger;
+    if (c >= nrChunks || (firsts[c] as number) > addr || (c + 1 < nrChunks && (firsts[c + 1] as number) <= addr)) {
+      let low = 0;
+      let high = nrChunks;
+      while (low < high) {
+        const mid = (low + high) >>> 1;
+        if ((firsts[mid] as number) <= addr) low = mid + 1;
+        else high = mid;
+      }
+      if (low === 0) return 0;
+      c = low - 1;
+      this.#finger = c;
+    }
+    const chunk = this.#chunks[c] as Chunk;
+    let low = 0;
+    let high = chunk.length;
+    if ((chunk.base[high - 1] as number) <= addr) low = high;
+    while (low < high) {
+      const mid = (low + high) >>> 1;
+      if ((chunk.base[mid] as number) <= addr) low = mid + 1;
+      else high = mid;
+    }
+    const pos = (c << CHUNK_SHIFT) + low - 1;
+    return (chunk.end[low - 1] as number) > addr ? pos : this.next(pos);
+  }
+
+  /** The region that holds `addr` (memblock_search). */
+  search(addr: number): number {
+    const pos = this.firstEndingAbove(addr);
+    return pos !== NO_REGION && this.base(pos) <= addr ? pos : NO_REGION;
+  }
+
+  /** The index that the kernel's flat array would have for a position; the count for NO_REGION. */
+  indexOf(pos: number): number {
+    if (pos === NO_REGION) return this.#count;
+    let sum = pos & CHUNK_MASK;
+    for (let i = pos >>> CHUNK_SHIFT; i > 0; i -= i & -i) sum += this.#fenwick[i] as number;
+    return sum;
+  }
+
+  /** The position at an index of the kernel's flat array; NO_REGION behind the last. */
+  at(index: number): number {
+    if (index < 0 || index >= this.#count) return NO_REGION;
+    const nrChunks = this.#chunks.length;
+    let c = 0;
+    let left = index;
+    for (let step = 2 ** Math.floor(Math.log2(nrChunks)); step >= 1; step /= 2) {
+      const to = c + step;
+      if (to <= nrChunks && (this.#fenwick[to] as number) <= left) {
+        c = to;
+        left -= this.#fenwick[to] as number;
+      }
+    }
+    return (c << CHUNK_SHIFT) + left;
+  }
+
+  /** Every region, ascending. */
+  *[Symbol.iterator](): Generator<Region> {
+    for (let pos = this.first(); pos !== NO_REGION; pos = this.next(pos)) {
+      yield { base: this.base(pos), end: this.end(pos), flags: this.flags(pos), nid: this.nid(pos) };
+    }
+  }
+
+  // --- changing --------------------------------------------------------------------------------------------------
+
+  #writable(c: number): Chunk {
+    const chunk = this.#chunks[c] as Chunk;
+    if (chunk.epoch === this.#epoch) return chunk;
+    const copy = new Chunk(this.#epoch, chunk);
+    this.#chunks[c] = copy;
+    return copy;
+  }
+
+  #countChanged(c: number, delta: number): void {
+    this.#count += delta;
+    for (let i = c + 1; i <= this.#chunks.length; i += i & -i) {
+      this.#fenwick[i] = (this.#fenwick[i] as number) + delta;
+    }
+  }
+
+  /** Chunks came or went: directory and Fenwick tree are made anew. */
+  #rebuild(): void {
+    const nrChunks = this.#chunks.length;
+    if (nrChunks >= this.#firsts.length) {
+      this.#firsts = new Float64Array(nrChunks * 2);
+      this.#fenwick = new Int32Array(nrChunks * 2 + 1);
+    }
+    const fenwick = this.#fenwick;
+    fenwick.fill(0, 0, nrChunks + 1);
+    for (let c = 0; c < nrChunks; c++) {
+      const chunk = this.#chunks[c] as Chunk;
+      this.#firsts[c] = chunk.base[0] as number;
+      const i = c + 1;
+      fenwick[i] = (fenwick[i] as number) + chunk.length;
+      const parent = i + (i & -i);
+      if (parent <= nrChunks) fenwick[parent] = (fenwick[parent] as number) + (fenwick[i] as number);
+    }
+  }
+
+  /**
+   * Puts a region before the one at `pos` (NO_REGION: behind the last), its size into the total unless `keepTotal` (a
+   * split).
+   * @returns where it is now.
+   */
+  insert(pos: number, base: number, end: number, flags: number, nid: number, keepTotal = false): number {
+    let c: number;
+    let offset: number;
+    if (pos === NO_REGION) {
+      c = this.#chunks.length - 1;
+      offset = c < 0 ? 0 : (this.#chunks[c] as Chunk).length;
+    } else {
+      c = pos >>> CHUNK_SHIFT;
+      offset = pos & CHUNK_MASK;
+      // The end of the chunk before is as good a place, and keeps ascending insertions in one chunk.
+      if (offset === 0 && c > 0 && (this.#chunks[c - 1] as Chunk).length < CHUNK_REGIONS) {
+        c--;
+        offset = (this.#chunks[c] as Chunk).length;
+      }
+    }
+    if (c < 0 || (this.#chunks[c] as Chunk).length === CHUNK_REGIONS) {
+      // A full chunk is split in halves, or near its end right there, so that ascending insertions leave full chunks.
+      const fresh = new Chunk(this.#epoch);
+      if (c >= 0 && offset < CHUNK_REGIONS) {
+        const from = offset >= (CHUNK_REGIONS * 3) / 4 ? offset : CHUNK_REGIONS / 2;
+        fresh.takeTail(this.#writable(c), from);
+        this.#chunks.splice(c + 1, 0, fresh);
+        if (offset > from) {
+          c++;
+          offset -= from;
+        }
+        this.#rebuild();
+      } else {
+        c++;
+        offset = 0;
+        this.#chunks.splice(c, 0, fresh);
+        // An empty chunk sorts by the region that it is made for.
+        fresh.base[0] = base;
+        this.#rebuild();
+      }
+    }
+    const chunk = this.#writable(c);
+    if (offset < chunk.length) chunk.shift(offset, offset + 1);
+    else chunk.length++;
+    chunk.base[offset] = base;
+    chunk.end[offset] = end;
+    chunk.flags[offset] = flags;
+    chunk.nid[offset] = nid;
+    if (offset === 0) this.#firsts[c] = base;
+    this.#countChanged(c, 1);
+    if (!keepTotal) this.#addTotal(base, end, 1);
+    return (c << CHUNK_SHIFT) + offset;
+  }
+
+  /** Takes a region out, its size with it unless `keepTotal` (a merge). @returns the position of the one behind it. */
+  remove(pos: number, keepTotal = false): number {
+    const c = pos >>> CHUNK_SHIFT;
+    const offset = pos & CHUNK_MASK;
+    if (!keepTotal) this.#addTotal(this.base(pos), this.end(pos), -1);
+    const chunk = this.#writable(c);
+    if (chunk.length === 1) {
+      this.#chunks.splice(c, 1);
+      this.#count--;
+      this.#rebuild();
+      return c < this.#chunks.length ? c << CHUNK_SHIFT : NO_REGION;
+    }
+    chunk.shift(offset + 1, offset);
+    if (offset === 0) this.#firsts[c] = chunk.base[0] as number;
+    this.#countChanged(c, -1);
+    if (offset < chunk.length) return pos;
+    return c + 1 < this.#chunks.length ? (c + 1) << CHUNK_SHIFT : NO_REGION;
+  }
+
+  /** Moves the borders of a region, which stays between its neighbours. total_size is not touched. */
+  setRange(pos: number, base: number, end: number): void {
+    const chunk = this.#writable(pos >>> CHUNK_SHIFT);
+    chunk.base[pos & CHUNK_MASK] = base;
+    chunk.end[pos & CHUNK_MASK] = end;
+    if ((pos & CHUNK_MASK) === 0) this.#firsts[pos >>> CHUNK_SHIFT] = base;
+  }
+
+  setFlags(pos: number, flags: number): void {
+    this.#writable(pos >>> CHUNK_SHIFT).flags[pos & CHUNK_MASK] = flags;
+  }
+
+  setNid(pos: number, nid: number): void {
+    this.#writable(pos >>> CHUNK_SHIFT).nid[pos & CHUNK_MASK] = nid;
+  }
+
+  // --- versions --------------------------------------------------------------------------------------------------
+
+  /** Remembers the present state: one reference for each chunk. Later changes copy the chunks they touch. */
+  mark(): RegionTableVersion {
+    this.#epoch++;
+    const { max, arrayPhys, totalSize } = this;
+    return { chunks: this.#chunks.slice(), count: this.#count, max, totalSize, arrayPhys };
+  }
+
+  /** Goes back to a version, as often as wanted, and forwards again. */
+  restore(version: RegionTableVersion): void {
+    this.#epoch++;
+    this.#chunks = version.chunks.slice();
+    this.#count = version.count;
+    this.max = version.max;
+    this.arrayPhys = version.arrayPhys;
+    this.#total = 0;
+    this.#totalSpill = version.totalSize;
+    this.#rebuild();
+  }
+}
+
+/** Bytes of a region, as memblock's number: PHYS_ADDR_MAX only for a region of the whole address space. */
+export function regionSize(region: Region): number {
+  return region.end >= PHYS_ADDR_MAX ? Number(toU64(region.end) - toU64(region.base)) : region.end - region.base;
+}

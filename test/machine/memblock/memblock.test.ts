@@ -1,0 +1,96 @@
+import { describe, expect, test } from 'vitest';
+import { dumpMemblock } from '../../../machine/memblock/dump.ts';
+import { PHYS_ADDR_MAX } from '../../../machine/memblock/flags.ts';
+import { Memblock } from '../../../machine/memblock/memblock.ts';
+import { MemblockStop } from '../../../machine/memblock/reports.ts';
+import { PAGE_4K, PAGE_SIZES } from '../../../machine/page-size.ts';
+import { PhysicalMemory } from '../../../machine/physical-memory.ts';
+import { type PhysAddr, physAddr } from '../../../machine/units.ts';
+
+const MIB = 0x10_0000;
+
+/** Reserves `n` single pages, every other one from `base` up. */
+function reserveScattered(memblock: Memblock, base: number, n: number): void {
+  for (let i = 0; i < n; i++) memblock.reserve(base + i * 2 * memblock.pageBytes, memblock.pageBytes);
+}
+
+test('dumps look like those of a kernel booted with memblock=debug', () => {
+  const memblock = new Memblock({ page: PAGE_4K });
+  memblock.addNode(0x4000_0000, 0x4000_0000, 0);
+  memblock.add(0x9000_0000, 0x1000_0000);
+  memblock.reserve(0x4080_0000, 0x123_4567);
+  memblock.alloc(0x1000, 0x1000);
+  expect(dumpMemblock(memblock).join('\n')).toMatchInlineSnapshot(`
+    "MEMBLOCK configuration:
+     memory size = 0x0000000050000000 reserved size = 0x0000000001235567
+     memory.cnt  = 0x2
+     memory[0x0]	[0x0000000040000000-0x000000007fffffff], 0x0000000040000000 bytes on node 0 flags: 0x0
+     memory[0x1]	[0x0000000090000000-0x000000009fffffff], 0x0000000010000000 bytes flags: 0x0
+     reserved.cnt  = 0x2
+     reserved[0x0]	[0x0000000040800000-0x0000000041a34566], 0x0000000001234567 bytes flags: 0x0
+     reserved[0x1]	[0x000000009ffff000-0x000000009fffffff], 0x0000000000001000 bytes flags: 0x20"
+  `);
+});
+
+describe.each(PAGE_SIZES)('with pages of $name', (page) => {
+  test('a full array may not be doubled before resizing is allowed', () => {
+    const memblock = new Memblock({ page, initReservedRegions: 4 });
+    memblock.add(MIB, 64 * MIB);
+    reserveScattered(memblock, 2 * MIB, 4);
+    expect(() => memblock.reserve(32 * MIB, page.sizeBytes)).toThrow(
+      new MemblockStop('panic', 'memblock: cannot resize reserved array'),
+    );
+  });
+
+  test('a full array doubles into memory of its own and gives back the one before', () => {
+    const memory = new PhysicalMemory(page, [{ base: physAddr(0), sizeBytes: 128 * MIB, nid: 0 }]);
+    const memblock = new Memblock({ page, memory, initReservedRegions: 4 });
+    memblock.add(MIB, 64 * MIB);
+    memblock.allowResize();
+    reserveScattered(memblock, 2 * MIB, 5);
+    const first = memblock.reserved.arrayPhys;
+    expect(first).toBe(65 * MIB - page.sizeBytes);
+    expect(memblock.isRegionReserved(first, page.sizeBytes)).toBe(true);
+    const perPage = Math.floor(page.sizeBytes / 24);
+    reserveScattered(memblock, 8 * MIB, perPage);
+    expect(memblock.reserved.arrayPhys).not.toBe(first);
+    memblock.writeArrays(memory);
+    const at = memblock.reserved.arrayPhys;
+    const bytes = [...memblock.reserved].map((_, i) => ({
+      base: memory.readU64((at + i * 24) as PhysAddr),
+      end: memory.readU64((at + i * 24) as PhysAddr) + memory.readU64((at + i * 24 + 8) as PhysAddr),
+      flags: memory.readU32((at + i * 24 + 16) as PhysAddr),
+      nid: memory.readU32((at + i * 24 + 20) as PhysAddr) | 0,
+    }));
+    expect(bytes).toEqual([...memblock.reserved]);
+  });
+
+  test('without memory to double into, reserving fails with -ENOMEM and changes nothing', () => {
+    const memblock = new Memblock({ page, initReservedRegions: 4 });
+    memblock.add(MIB, 8 * MIB);
+    memblock.allowResize();
+    reserveScattered(memblock, 2 * MIB, 4);
+    memblock.khoScratchOnly = true;
+    const before = [...memblock.reserved];
+    expect(memblock.reserve(6 * MIB, page.sizeBytes)).toBe(-12);
+    expect([...memblock.reserved]).toEqual(before);
+  });
+
+  test('a version brings back tables and switches, again and again', () => {
+    const memblock = new Memblock({ page });
+    memblock.addNode(0, 1024 * MIB, 0);
+    reserveScattered(memblock, 2 * MIB, 60);
+    const version = memblock.mark();
+    const before = [...memblock.reserved];
+    for (let round = 0; round < 2; round++) {
+      memblock.bottomUp = true;
+      memblock.free(0, PHYS_ADDR_MAX);
+      memblock.markKhoScratch(MIB, MIB);
+      expect(memblock.reserved.count).toBe(0);
+      memblock.restore(version);
+      expect([...memblock.reserved]).toEqual(before);
+      expect(memblock.memory.count).toBe(1);
+      expect(memblock.bottomUp).toBe(false);
+    }
+  });
+});
