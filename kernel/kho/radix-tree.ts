@@ -1,0 +1,453 @@
+import {
+  hexOfHalves,
+  MachineFault,
+  type Order,
+  type Pfn,
+  type PhysAddr,
+  type PhysicalMemory,
+} from '../../machine/index.ts';
+import { EINVAL, ENOMEM, ERANGE, type Errno } from '../errno.ts';
+import type { KernelLog } from '../log.ts';
+import { encodeKey, type RadixGeometry, tableIndex } from './geometry.ts';
+import type { BlockVisitor, OutgoingMap } from './memory-map.ts';
+import {
+  exactPointer,
+  MemoryNodeSource,
+  type PointerTranslation,
+  type RadixCallbacks,
+  RadixWalk,
+} from './radix-walk.ts';
+import { fls64, shl64, u64Of } from './u64.ts';
+
+/**
+ * Where a tree gets its pages. Neither call may change any page but the one it is about: the tree keeps what it knows
+ * of its leaves over them.
+ */
+export interface NodeAllocator {
+  /** A zeroed page, undefined when there is none. */
+  allocNode(): PhysAddr | undefined;
+  /** Takes a page back. A tree that was tampered with may give back what was never handed out. */
+  freeNode(phys: PhysAddr): void;
+}
+
+export interface RadixTreeOptions {
+  /** Where WARNs go; without it they are not counted. */
+  readonly log?: Pick<KernelLog, 'warnOn' | 'warnOnOnce'>;
+  /**
+   * Whether a key wider than the tree is -ERANGE on insert and ignored on delete (7.3). Before that its high bits were
+   * cut off, so that it went where another key belongs.
+   */
+  readonly rejectWideKeys?: boolean;
+  readonly translate?: PointerTranslation;
+  /** The names under which WARNs are printed. */
+  readonly functionNames?: { readonly add: string; readonly del: string; readonly walk: string };
+}
+
+/** What a tree is made of. */
+export interface RadixStats {
+  /** Pages at each level, index 0 the leaves. A page that is reached twice counts twice. */
+  readonly nodesPerLevel: readonly number[];
+  readonly nodes: number;
+  readonly keys: number;
+  readonly bytes: number;
+}
+
+const FUNCTION_NAMES = { add: 'kho_radix_add_key', del: 'kho_radix_del_key', walk: 'kho_radix_walk_tree' };
+
+/** Entries of the leaf cache, four numbers each: key prefix (two halves), frame, stamp. */
+const CACHE_LOG2 = 15;
+const CACHE_MASK = (1 << CACHE_LOG2) - 1;
+/** Misses of the last leaf before the cache is made: small trees do without. */
+const CACHE_AFTER = 64;
+
+/**
+ * The radix tree in simulated RAM, literally as the kernel keeps it: insert makes missing tables on the way down,
+ * delete clears a bit and never frees a page, nothing is validated.
+ *
+ * For speed it remembers in which frame the leaf of a key prefix lies, the last one apart from the others, so that runs
+ * of neighbours and scattered keys alike touch one word. What it remembers counts only while `memory.generation` stands
+ * still.
+ */
+export class RadixTree implements OutgoingMap {
+  readonly kind = 'radix-tree';
+  readonly geometry: RadixGeometry;
+  readonly #memory: PhysicalMemory;
+  readonly #alloc: NodeAllocator;
+  readonly #log: RadixTreeOptions['log'];
+  readonly #rejectWideKeys: boolean;
+  readonly #translate: PointerTranslation;
+  readonly #names: typeof FUNCTION_NAMES;
+  #root: PhysAddr | undefined;
+
+  // Copies of the geometry for the hot path.
+  readonly #maxOrder: number;
+  readonly #bitmapLog2: number;
+  readonly #bitmapMask: number;
+  readonly #pfnLimit: number;
+
+  // The last leaf used, and the others.
+  #generation = -1;
+  #lastLo = 0;
+  #lastHi = 0;
+  #lastWords: Uint32Array = new Uint32Array(0);
+  #lastOffset = -1;
+  #cache: Int32Array | undefined;
+  #misses = 0;
+  #stamp = 1;
+
+  /** @param root an existing tree's root page; without it `init` makes one. */
+  constructor(
+    memory: PhysicalMemory,
+    geometry: RadixGeometry,
+    alloc: NodeAllocator,
+    options: RadixTreeOptions & { readonly root?: PhysAddr } = {},
+  ) {
+    this.geometry = geometry;
+    this.#memory = memory;
+    this.#alloc = alloc;
+    this.#log = options.log;
+    this.#rejectWideKeys = options.rejectWideKeys ?? true;
+    this.#translate = options.translate ?? exactPointer;
+    this.#names = options.functionNames ?? FUNCTION_NAMES;
+    this.#root = options.root;
+    this.#maxOrder = geometry.maxOrder;
+    this.#bitmapLog2 = geometry.bitmapLog2;
+    this.#bitmapMask = 2 ** geometry.bitmapLog2 - 1;
+    this.#pfnLimit = Math.min(2 ** geometry.maxOrder, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** The root page, undefined before `init` and after `destroy`. */
+  get root(): PhysAddr | undefined {
+    return this.#root;
+  }
+
+  /** Points the tree at another root page, or at none. */
+  setRoot(root: PhysAddr | undefined): void {
+    this.#root = root;
+    this.#forget();
+  }
+
+  /** Makes an empty root table if there is no root. 0 or -ENOMEM. */
+  init(): 0 | Errno {
+    if (this.#root !== undefined) return 0;
+    const root = this.#alloc.allocNode();
+    if (root === undefined) return ENOMEM;
+    this.setRoot(root);
+    return 0;
+  }
+
+  // --- blocks --------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sets the bit of a block's key. 0, -ENOMEM (the tree is as before), -ERANGE (7.3, a key wider than the tree),
+   * -EINVAL without a root. Operands beyond all orders and addresses give the keys that a kernel would compute.
+   */
+  preserve(pfn: Pfn, order: Order): 0 | Errno {
+    const maxOrder = this.#maxOrder;
+    if (!(order >= 0 && order < maxOrder && pfn < this.#pfnLimit)) return this.#preserveOdd(pfn, order);
+    let lo = pfn >>> 0;
+    let hi = (pfn * 2 ** -32) >>> 0;
+    if (order > 0) {
+      if (order < 32) {
+        lo = (lo >>> order) | (hi << (32 - order));
+        hi = hi >>> order;
+      } else {
+        lo = hi >>> (order - 32);
+        hi = 0;
+      }
+    }
+    const marker = maxOrder - order;
+    if (marker >= 32) hi |= 1 << (marker - 32);
+    else lo |= 1 << marker;
+    return this.#add(lo | 0, hi | 0);
+  }
+
+  /** Clears the bit of a block's key; a WARN when there is no leaf for it. */
+  unpreserve(pfn: Pfn, order: Order): void {
+    const phys = this.#physOf(pfn);
+    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    this.delKey(key.lo, key.hi);
+  }
+
+  #physOf(pfn: number) {
+    const { lo, hi } = u64Of(pfn);
+    return shl64(lo, hi, this.geometry.page.shift);
+  }
+
+  #preserveOdd(pfn: number, order: number): 0 | Errno {
+    const phys = this.#physOf(pfn);
+    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    return this.addKey(key.lo, key.hi);
+  }
+
+  // --- keys ----------------------------------------------------------------------------------------------------------
+
+  /** Sets the bit of any 64-bit key, given as halves. Results as of `preserve`. */
+  addKey(keyLo: number, keyHi: number): 0 | Errno {
+    if (this.#root !== undefined && this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth) return ERANGE;
+    return this.#add(keyLo | 0, keyHi | 0);
+  }
+
+  /** Clears the bit of any 64-bit key. Silence for a key wider than the tree (7.3), a WARN when there is no leaf for it. */
+  delKey(keyLo: number, keyHi: number): void {
+    if (this.#root === undefined) {
+      this.#log?.warnOnOnce(this.#names.del);
+      return;
+    }
+    if (this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth) return;
+    this.#del(keyLo | 0, keyHi | 0);
+  }
+
+  #add(lo: number, hi: number): 0 | Errno {
+    const prefixLo = (lo >>> this.#bitmapLog2) | (hi << (32 - this.#bitmapLog2));
+    const prefixHi = hi >>> this.#bitmapLog2;
+    if (
+      prefixLo !== this.#lastLo ||
+      prefixHi !== this.#lastHi ||
+      this.#memory.generation !== this.#generation ||
+      this.#lastOffset < 0
+    ) {
+      if (!this.#recall(prefixLo, prefixHi)) return this.#insert(lo, hi, prefixLo, prefixHi);
+    }
+    const bit = lo & this.#bitmapMask;
+    const at = this.#lastOffset + (bit >>> 5);
+    (this.#lastWords[at] as number) |= 1 << (bit & 31);
+    return 0;
+  }
+
+  #del(lo: number, hi: number): void {
+    const prefixLo = (lo >>> this.#bitmapLog2) | (hi << (32 - this.#bitmapLog2));
+    const prefixHi = hi >>> this.#bitmapLog2;
+    if (
+      prefixLo !== this.#lastLo ||
+      prefixHi !== this.#lastHi ||
+      this.#memory.generation !== this.#generation ||
+      this.#lastOffset < 0
+    ) {
+      if (!this.#recall(prefixLo, prefixHi)) {
+        this.#delete(lo, hi, prefixLo, prefixHi);
+        return;
+      }
+    }
+    const bit = lo & this.#bitmapMask;
+    const at = this.#lastOffset + (bit >>> 5);
+    (this.#lastWords[at] as number) &= ~(1 << (bit & 31));
+  }
+
+  // --- what is known about leaves ------------------------------------------------------------------------------------
+
+  #forget(): void {
+    this.#generation = -1;
+    this.#lastOffset = -1;
+    this.#stamp++;
+  }
+
+  #slotOf(prefixLo: number, prefixHi: number): number {
+    const hash = prefixLo ^ Math.imul(prefixLo >>> CACHE_LOG2, 0x9e3b) ^ Math.imul(prefixHi, 0x85eb);
+    return (hash & CACHE_MASK) << 2;
+  }
+
+  /** Makes a leaf that is known the last one used. */
+  #recall(prefixLo: number, prefixHi: number): boolean {
+    if (this.#memory.generation !== this.#generation) {
+      this.#forget();
+      return false;
+    }
+    const cache = this.#cache;
+    if (cache === undefined) return false;
+    const at = this.#slotOf(prefixLo, prefixHi);
+    if (cache[at] !== prefixLo || cache[at + 1] !== prefixHi || cache[at + 3] !== this.#stamp) return false;
+    const frame = cache[at + 2] as number;
+    this.#lastLo = prefixLo;
+    this.#lastHi = prefixHi;
+    this.#lastWords = this.#memory.frameWords(frame);
+    this.#lastOffset = this.#memory.frameWordOffset(frame);
+    return true;
+  }
+
+  #remember(prefixLo: number, prefixHi: number, frame: number): void {
+    this.#lastLo = prefixLo;
+    this.#lastHi = prefixHi;
+    this.#lastWords = this.#memory.frameWords(frame);
+    this.#lastOffset = this.#memory.frameWordOffset(frame);
+    this.#generation = this.#memory.generation;
+    if (this.#cache === undefined) {
+      if (++this.#misses < CACHE_AFTER) return;
+      this.#cache = new Int32Array(4 << CACHE_LOG2);
+    }
+    const at = this.#slotOf(prefixLo, prefixHi);
+    this.#cache[at] = prefixLo;
+    this.#cache[at + 1] = prefixHi;
+    this.#cache[at + 2] = frame;
+    this.#cache[at + 3] = this.#stamp;
+  }
+
+  // --- the way down --------------------------------------------------------------------------------------------------
+
+  #insert(lo: number, hi: number, prefixLo: number, prefixHi: number): 0 | Errno {
+    const root = this.#root;
+    if (root === undefined) {
+      this.#log?.warnOnOnce(this.#names.add);
+      return EINVAL;
+    }
+    const memory = this.#memory;
+    const made: PhysAddr[] = [];
+    let anchor: PhysAddr | undefined;
+    let node = root;
+    for (let level = this.geometry.depth - 1; level > 0; level--) {
+      const slot = this.#slotAddress(node, tableIndex(this.geometry, lo, hi, level));
+      const child = this.#child(slot);
+      if (child !== undefined) {
+        node = child;
+        continue;
+      }
+      const fresh = this.#alloc.allocNode();
+      if (fresh === undefined) {
+        for (const phys of made) this.#alloc.freeNode(phys);
+        if (anchor !== undefined) memory.writeU64(anchor, 0);
+        this.#forget();
+        return ENOMEM;
+      }
+      this.#writeLink(slot, fresh);
+      anchor ??= slot;
+      made.push(fresh);
+      node = fresh;
+    }
+    this.#touchLeaf(node, lo & this.#bitmapMask, true, prefixLo, prefixHi);
+    return 0;
+  }
+
+  #delete(lo: number, hi: number, prefixLo: number, prefixHi: number): void {
+    let node = this.#root;
+    if (node === undefined) {
+      this.#log?.warnOnOnce(this.#names.del);
+      return;
+    }
+    for (let level = this.geometry.depth - 1; level > 0; level--) {
+      const child = this.#child(this.#slotAddress(node, tableIndex(this.geometry, lo, hi, level)));
+      if (child === undefined) {
+        this.#log?.warnOn(this.#names.del);
+        return;
+      }
+      node = child;
+    }
+    this.#touchLeaf(node, lo & this.#bitmapMask, false, prefixLo, prefixHi);
+  }
+
+  /** @throws MachineFault when the slot lies beyond every address that RAM could have. */
+  #slotAddress(node: PhysAddr, index: number): PhysAddr {
+    return (node + 8 * index) as PhysAddr;
+  }
+
+  /** What a slot points to; undefined for nothing. @throws MachineFault for a pointer that no RAM can be at. */
+  #child(slot: PhysAddr): PhysAddr | undefined {
+    const lo = this.#memory.readU32(slot);
+    const hi = this.#memory.readU32((slot + 4) as PhysAddr);
+    if ((lo | hi) === 0) return undefined;
+    const phys = this.#translate(lo, hi);
+    if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
+    return phys;
+  }
+
+  /** Writes a link into an own table without disturbing what is known about leaves, where that is possible. */
+  #writeLink(slot: PhysAddr, child: PhysAddr): void {
+    const memory = this.#memory;
+    if (slot % 8 !== 0) {
+      memory.writeU64(slot, child);
+      return;
+    }
+    const pageBytes = memory.page.sizeBytes;
+    const offset = slot % pageBytes;
+    const frame = memory.frameForWrite(((slot - offset) / pageBytes) as Pfn);
+    const words = memory.frameWords(frame);
+    const at = memory.frameWordOffset(frame) + (offset >>> 2);
+    words[at] = child >>> 0;
+    words[at + 1] = Math.floor(child / 0x1_0000_0000);
+  }
+
+  #touchLeaf(leaf: PhysAddr, bit: number, set: boolean, prefixLo: number, prefixHi: number): void {
+    const memory = this.#memory;
+    const mask = 1 << (bit & 31);
+    const pageBytes = memory.page.sizeBytes;
+    if (leaf % pageBytes !== 0) {
+      const word = (leaf + 4 * (bit >>> 5)) as PhysAddr;
+      const value = memory.readU32(word);
+      memory.writeU32(word, set ? value | mask : value & ~mask);
+      return;
+    }
+    const frame = memory.frameForWrite((leaf / pageBytes) as Pfn);
+    this.#remember(prefixLo, prefixHi, frame);
+    const at = this.#lastOffset + (bit >>> 5);
+    const value = this.#lastWords[at] as number;
+    this.#lastWords[at] = set ? value | mask : value & ~mask;
+  }
+
+  // --- the whole tree ------------------------------------------------------------------------------------------------
+
+  /** The root page's address: final from the start. Without a root 0. */
+  finalize(): PhysAddr {
+    return this.#root ?? (0 as PhysAddr);
+  }
+
+  /** Nothing to take back. */
+  abort(): void {}
+
+  /** Every block in walk order. @throws as `walk`. */
+  forEach(visit: BlockVisitor): void {
+    this.walk({ block: visit });
+  }
+
+  /**
+   * Walks the tree with the kernel's callbacks. 0, what a callback ended it with, or -EINVAL (a WARN) without a root.
+   * @throws MachineFault where the kernel would oops, KernelHang where it would not come back.
+   */
+  walk(callbacks: RadixCallbacks): number {
+    if (this.#root === undefined) {
+      this.#log?.warnOnOnce(this.#names.walk);
+      return EINVAL;
+    }
+    const { lo, hi } = u64Of(this.#root);
+    return new RadixWalk(this.#source(), this.geometry, callbacks).run(lo, hi);
+  }
+
+  #source(): MemoryNodeSource {
+    return new MemoryNodeSource(this.#memory, this.#translate);
+  }
+
+  /** Gives back every page, children before their table, and forgets the root. */
+  destroy(): void {
+    if (this.#root === undefined) return;
+    this.#destroyNode(this.#root, this.geometry.depth - 1);
+    this.setRoot(undefined);
+  }
+
+  #destroyNode(node: PhysAddr, level: number): void {
+    if (level > 0) {
+      for (let i = 0; i < this.geometry.slots; i++) {
+        const child = this.#child(this.#slotAddress(node, i));
+        if (child !== undefined) this.#destroyNode(child, level - 1);
+      }
+    }
+    this.#alloc.freeNode(node);
+  }
+
+  /** Counts pages and keys by walking. */
+  stats(): RadixStats {
+    const nodesPerLevel = new Array<number>(this.geometry.depth).fill(0);
+    let keys = 0;
+    if (this.#root !== undefined) {
+      this.walk({
+        node: (_phys, level) => {
+          nodesPerLevel[level] = (nodesPerLevel[level] as number) + 1;
+          return 0;
+        },
+        leaf: () => {
+          keys++;
+          return 0;
+        },
+      });
+    }
+    const nodes = nodesPerLevel.reduce((sum, count) => sum + count, 0);
+    return { nodesPerLevel, nodes, keys, bytes: nodes * this.geometry.page.sizeBytes };
+  }
+}

@@ -1,0 +1,300 @@
+import { hexOfHalves, MachineFault, type Pfn, type PhysAddr, type PhysicalMemory } from '../../machine/index.ts';
+import { KernelHang } from '../failure.ts';
+import { decodeKey, type RadixGeometry } from './geometry.ts';
+import type { BlockVisitor, IncomingMap, MetadataVisitor } from './memory-map.ts';
+
+/**
+ * How a kernel makes an address of the 64 bits that it finds in a table: the identity, or where an architecture's
+ * phys_to_virt swallows top bits, what is left of them. Undefined when the result is no address that RAM could have.
+ */
+export type PointerTranslation = (lo: number, hi: number) => PhysAddr | undefined;
+
+/** All 64 bits count: x86_64, and the default. */
+export const exactPointer: PointerTranslation = (lo, hi) => {
+  const high = hi >>> 0;
+  return high < 0x20_0000 ? ((high * 0x1_0000_0000 + (lo >>> 0)) as PhysAddr) : undefined;
+};
+
+/** The words of one page of a tree, wherever they lie. Reused for each page of a level. */
+export class NodeView {
+  words: Uint32Array = new Uint32Array(0);
+  /** Index of the page's first word in `words`. */
+  offset = 0;
+  /** Fewer than the page has where RAM ends within it (only for a page at an unaligned address). */
+  nrWords = 0;
+  /** Where the page was found. */
+  phys: PhysAddr = 0 as PhysAddr;
+  /** A buffer for sources that must copy; kept from page to page. */
+  #own: Uint32Array | undefined;
+
+  /** A buffer of `nrWords` words that belongs to this view alone. */
+  own(nrWords: number): Uint32Array {
+    if (this.#own === undefined || this.#own.length < nrWords) this.#own = new Uint32Array(nrWords);
+    return this.#own;
+  }
+}
+
+/** Where a walk gets the pages of a tree: physical memory (faults) or a bounded reader (absent is a value). */
+export interface NodeSource {
+  /**
+   * Finds the page that a table's slot (or the root value) points to, at any byte address.
+   * @returns false when it is absent and the walk is to go on without it.
+   */
+  open(lo: number, hi: number, level: number, view: NodeView): boolean;
+  /** The walk came to the end of a page of which only `view.nrWords` words are in RAM. */
+  cutShort(view: NodeView): void;
+}
+
+/** What a walk calls. As in the kernel, a result other than 0 ends it and becomes its result. */
+export interface RadixCallbacks {
+  /**
+   * Each page of the tree, before what is below it.
+   * @param linkPhys address of the slot that points to it, -1 for the root.
+   */
+  node?(phys: PhysAddr, level: number, linkPhys: number): number;
+  /** Whether to look into a page that `node` was told of. A kernel always does; an audit does so once for each page. */
+  descend?(phys: PhysAddr, level: number): boolean;
+  /** Each set bit, as the key that it stands for. */
+  leaf?(keyLo: number, keyHi: number): number;
+  /** Each set bit, as the block that its key decodes to. Instead of `leaf`. */
+  block?: BlockVisitor;
+}
+
+/** The kernel's side of RAM: a page outside it is a fault. */
+export class MemoryNodeSource implements NodeSource {
+  readonly #memory: PhysicalMemory;
+  readonly #translate: PointerTranslation;
+  readonly #zeroes: Uint32Array;
+
+  constructor(memory: PhysicalMemory, translate: PointerTranslation = exactPointer) {
+    this.#memory = memory;
+    this.#translate = translate;
+    this.#zeroes = new Uint32Array(memory.page.sizeBytes / 4);
+  }
+
+  /** @throws MachineFault outside RAM. */
+  open(lo: number, hi: number, _level: number, view: NodeView): boolean {
+    const phys = this.#translate(lo, hi);
+    if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
+    const memory = this.#memory;
+    const pageBytes = memory.page.sizeBytes;
+    const nrWords = pageBytes / 4;
+    const offset = phys % pageBytes;
+    view.phys = phys;
+    view.nrWords = nrWords;
+    if (offset !== 0) {
+      this.#openUnaligned(phys, view);
+      return true;
+    }
+    const pfn = (phys / pageBytes) as Pfn;
+    const frame = memory.frameForRead(pfn);
+    if (frame > 0) {
+      view.words = memory.frameWords(frame);
+      view.offset = memory.frameWordOffset(frame);
+      return true;
+    }
+    view.offset = 0;
+    const backing = memory.backing(pfn);
+    if (backing.kind === 'fill' && backing.fill.kind === 'zero') {
+      view.words = this.#zeroes;
+    } else {
+      view.words = view.own(nrWords);
+      view.words.set(memory.pageWords(pfn));
+    }
+    return true;
+  }
+
+  /** The page's worth of bytes at an unaligned address: parts of two pages, of which the second may not exist. */
+  #openUnaligned(phys: PhysAddr, view: NodeView): void {
+    const memory = this.#memory;
+    const pageBytes = memory.page.sizeBytes;
+    const first = pageBytes - (phys % pageBytes);
+    const available = memory.contains(phys + first, pageBytes - first) ? pageBytes : first;
+    const bytes = memory.readBytes(phys, available);
+    view.words = view.own(pageBytes / 4);
+    view.offset = 0;
+    view.nrWords = available >>> 2;
+    new Uint8Array(view.words.buffer).set(bytes.subarray(0, view.nrWords * 4));
+  }
+
+  /** @throws MachineFault always, for the first byte outside RAM. */
+  cutShort(view: NodeView): void {
+    const pageBytes = this.#memory.page.sizeBytes;
+    throw new MachineFault('read', view.phys + pageBytes - (view.phys % pageBytes));
+  }
+}
+
+/**
+ * How many words a walk may look at (a key counts as 16) before it is taken to hang: about 2 seconds of work. A tree
+ * that keeps 64 TiB of single pages has as many.
+ */
+export const DEFAULT_WALK_STEPS = 2 ** 31;
+
+/**
+ * The one walk over a tree, depth first in ascending slot order, as literal as the kernel's: it checks no address, no
+ * bit and no repetition, so that a wild pointer faults and a shared page is walked twice. Highest orders come first,
+ * and within an order addresses ascend.
+ */
+export class RadixWalk {
+  readonly #source: NodeSource;
+  readonly #geometry: RadixGeometry;
+  readonly #callbacks: RadixCallbacks;
+  readonly #views: NodeView[] = [];
+  #stepsLeft: number;
+
+  constructor(
+    source: NodeSource,
+    geometry: RadixGeometry,
+    callbacks: RadixCallbacks,
+    maxSteps: number = DEFAULT_WALK_STEPS,
+  ) {
+    this.#source = source;
+    this.#geometry = geometry;
+    this.#callbacks = callbacks;
+    this.#stepsLeft = maxSteps;
+    for (let level = 0; level < geometry.depth; level++) this.#views.push(new NodeView());
+  }
+
+  /**
+   * Walks the tree whose root page is at these 64 bits.
+   * @returns 0, or what a callback ended the walk with.
+   * @throws MachineFault where the source does, KernelHang when the steps are used up.
+   */
+  run(rootLo: number, rootHi: number): number {
+    return this.#node(rootLo, rootHi, this.#geometry.depth - 1, 0, 0, -1);
+  }
+
+  #node(lo: number, hi: number, level: number, keyLo: number, keyHi: number, linkPhys: number): number {
+    const view = this.#views[level] as NodeView;
+    const callbacks = this.#callbacks;
+    if (!this.#source.open(lo, hi, level, view)) return 0;
+    if (callbacks.node !== undefined) {
+      const result = callbacks.node(view.phys, level, linkPhys);
+      if (result !== 0) return result;
+    }
+    if (callbacks.descend?.(view.phys, level) === false) return 0;
+    this.#spend(view.nrWords);
+    let result = 0;
+    if (level > 0) {
+      result = this.#table(view, level, keyLo, keyHi);
+    } else if (callbacks.block !== undefined) {
+      this.#spend(16 * this.#blocks(view, keyLo, keyHi, callbacks.block));
+    } else if (callbacks.leaf !== undefined) {
+      result = this.#keys(view, keyLo, keyHi);
+    }
+    if (result === 0 && view.nrWords * 4 < this.#geometry.page.sizeBytes) this.#source.cutShort(view);
+    return result;
+  }
+
+  #spend(steps: number): void {
+    this.#stepsLeft -= steps;
+    if (this.#stepsLeft < 0) throw new KernelHang('the walk over the radix tree');
+  }
+
+  #table(view: NodeView, level: number, keyLo: number, keyHi: number): number {
+    const { words, offset, phys } = view;
+    const shift = this.#geometry.levelShifts[level] as number;
+    const nrSlots = view.nrWords >>> 1;
+    for (let i = 0; i < nrSlots; i++) {
+      const lo = words[offset + 2 * i] as number;
+      const hi = words[offset + 2 * i + 1] as number;
+      if ((lo | hi) === 0) continue;
+      const indexLo = shift < 32 ? i << shift : 0;
+      const indexHi = shift < 32 ? i >>> (32 - shift) : i << (shift - 32);
+      const result = this.#node(lo, hi, level - 1, keyLo | indexLo, keyHi | indexHi, phys + 8 * i);
+      if (result !== 0) return result;
+    }
+    return 0;
+  }
+
+  #keys(view: NodeView, keyLo: number, keyHi: number): number {
+    const { words, offset, nrWords } = view;
+    const leaf = this.#callbacks.leaf as (keyLo: number, keyHi: number) => number;
+    const high = keyHi >>> 0;
+    for (let i = 0; i < nrWords; i++) {
+      let word = words[offset + i] as number;
+      while (word !== 0) {
+        const lowest = word & -word;
+        word ^= lowest;
+        this.#stepsLeft -= 16;
+        const result = leaf((keyLo | (32 * i + 31 - Math.clz32(lowest))) >>> 0, high);
+        if (result !== 0) return result;
+      }
+    }
+    return 0;
+  }
+
+  /** @returns how many blocks there were. */
+  #blocks(view: NodeView, keyLo: number, keyHi: number, visit: BlockVisitor): number {
+    const { words, offset, nrWords } = view;
+    const geometry = this.#geometry;
+    let count = 0;
+    if ((keyLo | keyHi) === 0) {
+      // The lowest leaf alone holds marker bits, so each of its keys may be of another order.
+      for (let i = 0; i < nrWords; i++) {
+        for (let word = words[offset + i] as number; word !== 0; word &= word - 1) {
+          const block = decodeKey(geometry, 32 * i + 31 - Math.clz32(word & -word), 0);
+          visit(block.lo, block.hi, block.order);
+          count++;
+        }
+      }
+      return count;
+    }
+    const base = decodeKey(geometry, keyLo, keyHi);
+    const { order } = base;
+    const shift = (geometry.page.shift + order) & 63;
+    const wide = shift >= 32;
+    const left = shift & 31;
+    for (let i = 0; i < nrWords; i++) {
+      let word = words[offset + i] as number;
+      while (word !== 0) {
+        const lowest = word & -word;
+        word ^= lowest;
+        const index = 32 * i + 31 - Math.clz32(lowest);
+        count++;
+        if (wide) visit(base.lo, (base.hi | (index << left)) >>> 0, order);
+        else visit((base.lo | (index << left)) >>> 0, (base.hi | ((index >>> 1) >>> (31 - left))) >>> 0, order);
+      }
+    }
+    return count;
+  }
+}
+
+/** The reading side, as kernels from 7.1 on have it. */
+export class RadixReader implements IncomingMap {
+  readonly kind = 'radix-tree';
+  readonly geometry: RadixGeometry;
+  readonly #translate: PointerTranslation;
+  readonly #maxSteps: number;
+
+  constructor(
+    geometry: RadixGeometry,
+    options: { readonly translate?: PointerTranslation; readonly maxSteps?: number } = {},
+  ) {
+    this.geometry = geometry;
+    this.#translate = options.translate ?? exactPointer;
+    this.#maxSteps = options.maxSteps ?? DEFAULT_WALK_STEPS;
+  }
+
+  /**
+   * Walks the tree at `root`: every block in walk order, every page of the tree before what is below it.
+   * @throws MachineFault where the kernel would oops, KernelHang where it would not come back.
+   */
+  walk(memory: PhysicalMemory, root: PhysAddr, visit: BlockVisitor, visitMetadata?: MetadataVisitor): void {
+    const callbacks: RadixCallbacks = { block: visit };
+    if (visitMetadata !== undefined) {
+      callbacks.node = (phys) => {
+        visitMetadata(phys, memory.page.sizeBytes);
+        return 0;
+      };
+    }
+    this.walkKeys(memory, root, callbacks);
+  }
+
+  /** The same walk with the kernel's own callbacks: raw keys, and a result that ends it. */
+  walkKeys(memory: PhysicalMemory, root: PhysAddr, callbacks: RadixCallbacks): number {
+    const source = new MemoryNodeSource(memory, this.#translate);
+    const walk = new RadixWalk(source, this.geometry, callbacks, this.#maxSteps);
+    return walk.run(root >>> 0, Math.floor(root / 0x1_0000_0000));
+  }
+}
