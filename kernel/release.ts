@@ -1,5 +1,6 @@
 import type { PageSize } from '../machine/page-size.ts';
 import { BLOCK_V4 } from './abi/block-v4.ts';
+import { CHUNK_LIST_V1A, CHUNK_LIST_V1B } from './abi/chunk-list-v1.ts';
 import {
   type BlockContract,
   CompiledAbi,
@@ -18,46 +19,74 @@ import {
   type VmallocContract,
 } from './abi/contract.ts';
 import { KEXEC_METADATA_1 } from './abi/kexec-metadata-1.ts';
-import { KHO_TEST_V1B } from './abi/kho-test-v1b.ts';
+import { KHO_TEST_V1A, KHO_TEST_V1B } from './abi/kho-test-v1.ts';
+import { KHO_RADIX_RFC_V1_ROOT, KHO_V1A, KHO_V1B } from './abi/kho-v1.ts';
+import { KHO_V2, KHO_V3 } from './abi/kho-v3.ts';
 import { KHO_V4 } from './abi/kho-v4.ts';
+import { LUO_FLB_V1, LUO_SESSION_V2, LUO_V1A, LUO_V1B } from './abi/luo-v1.ts';
 import { LUO_FLB_V5, LUO_SESSION_V5, LUO_V5 } from './abi/luo-v5.ts';
 import { MEMBLOCK_V1, RESERVE_MEM_V1 } from './abi/memblock-v1.ts';
-import { MEMFD_V2 } from './abi/memfd-v2.ts';
-import { RADIX_V4 } from './abi/radix-v4.ts';
-import { SCRATCH_V1 } from './abi/scratch-v1.ts';
-import { VMALLOC_V2 } from './abi/vmalloc-v2.ts';
+import { MEMFD_V1, MEMFD_V2 } from './abi/memfd.ts';
+import { RADIX_RFC_V1, RADIX_V2, RADIX_V3, RADIX_V4 } from './abi/radix.ts';
+import { SCRATCH_V1 } from './abi/scratch.ts';
+import { VMALLOC_V1, VMALLOC_V2 } from './abi/vmalloc.ts';
 
 /** What a release does that another does not, beyond its bytes. Code asks for the quirk, never for the release. */
 export interface ReleaseQuirks {
-  /** What the retrieving walk leaves in the head page's `private`. */
+  /** What the retrieving walk leaves in the head page's `private`: the bare order before 6.18. */
   readonly pagePrivate: 'order' | 'order-and-magic';
-  /** Restoring refuses orders above MAX_PAGE_ORDER. */
+  /** The walk keeps a block's size in a 32-bit int: blocks of 2 GiB and more get a wrong size (up to 7.0). */
+  readonly retrieveSizeIsInt: boolean;
+  /** Restoring refuses orders above MAX_PAGE_ORDER (up to 7.0). */
   readonly restoreChecksMaxOrder: boolean;
-  /** preserve_pages lowers orders until a block lies on one NUMA node. */
+  /** Restoring a range makes each block of it a compound page (6.18); there are no ranges to restore before that. */
+  readonly restoresRangesAsFolios: boolean;
+  /** The retrieving kernel restores the page of the root FDT at once (up to 6.18). */
+  readonly restoresRootFdt: boolean;
+  /** preserve_pages lowers orders until a block lies on one NUMA node (7.1). */
   readonly splitsAtNodes: boolean;
-  /** Adding a key wider than the tree is -ERANGE instead of an alias of another key. */
+  /** Adding a key wider than the tree is -ERANGE (7.3); before, it is an alias of another key. */
   readonly refusesWideKeys: boolean;
-  /** `before-load`: kexec load ignores KHO until finalised; `before-jump`: finalised any time before; `none`: no such step. */
+  /** With KEXEC_HANDOVER_DEBUG, preserving what overlaps scratch is a WARN and -EINVAL (6.18). */
+  readonly checksScratchOverlap: boolean;
+  /**
+   * `before-load`: kexec load passes nothing on until the handover is finalised, and preserving is then -EBUSY (up to
+   * 6.18); `before-jump`: loading is possible any time, finalising again replaces the map (6.19, 7.0); `none`: no such
+   * step.
+   */
   readonly finalize: 'before-load' | 'before-jump' | 'none';
-  /** populate refuses a root FDT without map property or with a map of 0. */
+  /** Taking a finalisation back drops everything that was preserved (up to 6.18). */
+  readonly abortForgetsAll: boolean;
+  /** When KHO comes up: `late` beside its users, who wait for finalize to be called, or `fs` before them. */
+  readonly initcall: 'late' | 'fs';
+  /** populate refuses a root FDT without map property or with a map of 0 (6.19). */
   readonly populateChecksMap: boolean;
-  /** Which NUMA nodes get a scratch area. */
+  /** Running out of room in the root FDT: -ENOMEM with the half-made node removed (7.1), or libfdt's number and the node stays. */
+  readonly addSubtreeCleansUp: boolean;
+  /** Which NUMA nodes get a scratch area: those online, or those with memory (6.19). */
   readonly scratchNodes: 'online' | 'with-memory';
-  /** What scratch areas are aligned to: a pageblock, or the largest buddy order. */
+  /** What scratch areas are aligned to: a pageblock, or the largest buddy order (7.2). */
   readonly scratchAlignment: 'pageblock' | 'max-order';
-  /** `kho_scratch=` accepts a size of 0 as long as not all are. */
+  /** Lowmem and global sizes from the command line are rounded up to the alignment (7.1). */
+  readonly scratchRoundsGivenSizes: boolean;
+  /** `kho_scratch=` accepts a size of 0 as long as not all are, and refuses trailing text (6.18). */
   readonly scratchSizeMayBeZero: boolean;
-  /** Boot-time huge pages do not count for the default scratch size. */
+  /** Boot-time huge pages do not count for the default scratch size (7.3). */
   readonly scratchIgnoresHugetlb: boolean;
-  /** Gigabytes without preserved memory become scratch early in the boot. */
+  /** Gigabytes without preserved memory become scratch early in the boot (7.3). */
   readonly extendsScratch: boolean;
-  /** A kdump kernel turns KHO off. */
+  /** A kdump kernel turns KHO off (7.3). */
   readonly disabledInKdump: boolean;
+  /** Restoring a vmalloc area of order > 0 maps the first page of each block over and over (6.18). */
+  readonly vmallocRepeatsPages: boolean;
 }
 
-/** Log lines whose text differs between releases. */
+/** Log lines whose text differs between releases, without their `KHO: `. */
 export interface ReleaseMessages {
   readonly foundHandover: string;
+  /** The errno follows where `%d` stands. */
+  readonly disablingRevival: string;
+  readonly missingMap: string;
 }
 
 /** A kernel release: the contracts it composes, and what it does. Immutable. */
@@ -67,6 +96,8 @@ export interface Release {
   /** `uname -r` of a typical kernel of it. */
   readonly uts: string;
   readonly status: 'released' | 'candidate' | 'unreleased';
+  /** One line on what is new in it. */
+  readonly summary: string;
   readonly scratch: ScratchContract;
   readonly root: RootContract;
   readonly map: MapContract;
@@ -84,49 +115,243 @@ export interface Release {
   readonly messages: ReleaseMessages;
 }
 
-const V7_3: Release = {
-  name: '7.3',
-  uts: '7.3.4',
+const V6_16: Release = {
+  name: '6.16',
+  uts: '6.16.12',
   status: 'released',
+  summary: 'KHO appears: chunk list with 512-byte bitmaps, finalize, notifiers',
   scratch: SCRATCH_V1,
-  root: KHO_V4,
-  map: RADIX_V4,
+  root: KHO_V1A,
+  map: CHUNK_LIST_V1A,
+  vmalloc: undefined,
+  block: undefined,
+  metadata: undefined,
+  luo: undefined,
+  session: undefined,
+  flb: undefined,
+  memfd: undefined,
+  memblock: MEMBLOCK_V1,
+  reserveMem: RESERVE_MEM_V1,
+  test: undefined,
+  quirks: {
+    pagePrivate: 'order',
+    retrieveSizeIsInt: true,
+    restoreChecksMaxOrder: true,
+    restoresRangesAsFolios: true,
+    restoresRootFdt: true,
+    splitsAtNodes: false,
+    refusesWideKeys: false,
+    checksScratchOverlap: false,
+    finalize: 'before-load',
+    abortForgetsAll: true,
+    initcall: 'late',
+    populateChecksMap: false,
+    addSubtreeCleansUp: false,
+    scratchNodes: 'online',
+    scratchAlignment: 'pageblock',
+    scratchRoundsGivenSizes: false,
+    scratchSizeMayBeZero: false,
+    scratchIgnoresHugetlb: false,
+    extendsScratch: false,
+    disabledInKdump: false,
+    vmallocRepeatsPages: false,
+  },
+  messages: {
+    foundHandover: 'found kexec handover data. Will skip init for some devices',
+    disablingRevival: 'disabling KHO revival: %d',
+    missingMap: 'failed to get preserved memory bitmaps',
+  },
+};
+
+const V6_17_8: Release = {
+  ...V6_16,
+  name: '6.17.8',
+  uts: '6.17.8',
+  summary: 'test_kho joins; the map is still that of 6.16',
+  test: KHO_TEST_V1A,
+};
+
+const V6_17_9: Release = {
+  ...V6_17_8,
+  name: '6.17.9',
+  uts: '6.17.12',
+  summary: 'bitmaps become a page each, under the same string',
+  map: CHUNK_LIST_V1B,
+};
+
+const V6_18: Release = {
+  ...V6_17_9,
+  name: '6.18',
+  uts: '6.18.15',
+  summary: 'vmalloc areas; test_kho hands its list over in one; page->private gets a magic',
+  vmalloc: VMALLOC_V1,
+  test: KHO_TEST_V1B,
+  quirks: {
+    ...V6_17_9.quirks,
+    pagePrivate: 'order-and-magic',
+    checksScratchOverlap: true,
+    scratchSizeMayBeZero: true,
+    vmallocRepeatsPages: true,
+  },
+};
+
+const V6_19: Release = {
+  ...V6_18,
+  name: '6.19',
+  uts: '6.19.11',
+  summary: 'LUO with sessions and memfd; the root FDT is there from the start and edited',
+  root: KHO_V1B,
+  luo: LUO_V1A,
+  session: LUO_SESSION_V2,
+  memfd: MEMFD_V1,
+  quirks: {
+    ...V6_18.quirks,
+    restoresRangesAsFolios: false,
+    restoresRootFdt: false,
+    finalize: 'before-jump',
+    abortForgetsAll: false,
+    initcall: 'fs',
+    populateChecksMap: true,
+    scratchNodes: 'with-memory',
+    vmallocRepeatsPages: false,
+  },
+  messages: { ...V6_18.messages, foundHandover: 'found kexec handover data.' },
+};
+
+const V7_0: Release = {
+  ...V6_19,
+  name: '7.0',
+  uts: '7.0.9',
+  summary: 'LUO hands over FLBs, and refuses a predecessor without them, under the same string',
   vmalloc: VMALLOC_V2,
-  block: BLOCK_V4,
+  luo: LUO_V1B,
+  flb: LUO_FLB_V1,
+};
+
+const KHO_V2_MASTER: Release = {
+  ...V7_0,
+  name: 'kho-v2',
+  uts: '7.0.0-rc0',
+  status: 'unreleased',
+  summary: 'the radix tree as merged, in the merge window of 7.1 only',
+  root: KHO_V2,
+  map: RADIX_V2,
+  quirks: {
+    ...V7_0.quirks,
+    retrieveSizeIsInt: false,
+    restoreChecksMaxOrder: false,
+    finalize: 'none',
+  },
+  messages: { ...V7_0.messages, missingMap: 'failed to get preserved KHO memory tree' },
+};
+
+const V7_1_RC5: Release = {
+  ...KHO_V2_MASTER,
+  name: '7.1-rc5',
+  uts: '7.1.0-rc5',
+  status: 'candidate',
+  summary: 'subtrees carry their size; kexec-metadata; memfd seals; the tree lacks a level with 16K pages',
+  root: KHO_V3,
   metadata: KEXEC_METADATA_1,
+  memfd: MEMFD_V2,
+  quirks: {
+    ...KHO_V2_MASTER.quirks,
+    splitsAtNodes: true,
+    addSubtreeCleansUp: true,
+    scratchRoundsGivenSizes: true,
+  },
+  messages: { ...KHO_V2_MASTER.messages, disablingRevival: 'disabling KHO revival' },
+};
+
+const V7_1: Release = {
+  ...V7_1_RC5,
+  name: '7.1',
+  uts: '7.1.13',
+  status: 'released',
+  summary: 'the tree has its missing level with 16K pages, under the same string',
+  map: RADIX_V3,
+};
+
+const V7_2: Release = {
+  ...V7_1,
+  name: '7.2',
+  uts: '7.2.12',
+  summary: 'linked blocks, hence kho-v4; LUO becomes one raw struct with everything else in blocks',
+  root: KHO_V4,
+  block: BLOCK_V4,
   luo: LUO_V5,
   session: LUO_SESSION_V5,
   flb: LUO_FLB_V5,
-  memfd: MEMFD_V2,
-  memblock: MEMBLOCK_V1,
-  reserveMem: RESERVE_MEM_V1,
-  test: KHO_TEST_V1B,
+  quirks: { ...V7_1.quirks, scratchAlignment: 'max-order' },
+};
+
+const V7_3: Release = {
+  ...V7_2,
+  name: '7.3',
+  uts: '7.3.4',
+  summary: 'the same bytes; keys that are too wide are refused; scratch is extended early in the boot',
+  map: RADIX_V4,
   quirks: {
-    pagePrivate: 'order-and-magic',
-    restoreChecksMaxOrder: false,
-    splitsAtNodes: true,
+    ...V7_2.quirks,
     refusesWideKeys: true,
-    finalize: 'none',
-    populateChecksMap: true,
-    scratchNodes: 'with-memory',
-    scratchAlignment: 'max-order',
-    scratchSizeMayBeZero: true,
     scratchIgnoresHugetlb: true,
     extendsScratch: true,
     disabledInKdump: true,
   },
-  messages: { foundHandover: 'found kexec handover data.' },
 };
 
-/** Every release with an ABI of its own, oldest first. */
-export const RELEASES: readonly Release[] = [V7_3];
+/** The posted patch, on the tree of its time. What the series did beside the map is inferred from its description. */
+const KHO_RADIX_RFC_V1: Release = {
+  ...V6_17_8,
+  name: 'kho-radix-rfc-v1',
+  uts: '6.17.0-rfc',
+  status: 'unreleased',
+  summary: 'the first posted radix tree: another map under another property, and still kho-v1',
+  root: KHO_RADIX_RFC_V1_ROOT,
+  map: RADIX_RFC_V1,
+  quirks: { ...V6_17_8.quirks, finalize: 'none', abortForgetsAll: false, initcall: 'fs', restoresRootFdt: false },
+};
+
+/** The releases (and one release candidate) with an ABI or a behaviour of their own, oldest first. */
+export const RELEASES: readonly Release[] = [V6_16, V6_17_8, V6_17_9, V6_18, V6_19, V7_0, V7_1_RC5, V7_1, V7_2, V7_3];
+
+/** What never was in a release: the merge window's kho-v2, and the patch as first posted. */
+export const UNRELEASED: readonly Release[] = [KHO_V2_MASTER, KHO_RADIX_RFC_V1];
 
 /** The newest release: what runs when nobody says otherwise. */
 export const LATEST_RELEASE: Release = V7_3;
 
-/** Finds a release by its name, or by any version that behaves like it; undefined when there is none. */
+interface Version {
+  readonly series: string;
+  readonly patch: number;
+  /** Number of a release candidate, undefined for the release itself. */
+  readonly candidate: number | undefined;
+}
+
+function parseVersion(name: string): Version | undefined {
+  const match = /^v?(\d+\.\d+)(?:\.(\d+))?(?:-rc(\d+))?(?:[-+ ].*)?$/.exec(name);
+  if (match?.[1] === undefined) return undefined;
+  return {
+    series: match[1],
+    patch: Number(match[2] ?? 0),
+    candidate: match[3] === undefined ? undefined : Number(match[3]),
+  };
+}
+
+/**
+ * Finds the release that a name stands for: its own name, or any kernel version that behaves like it, as `uname -r`
+ * prints it (`6.18.15`, `7.3.4-200.fc44.aarch64`, `7.1-rc3`). Undefined for what KHO never was in, or what is newer than
+ * the newest release known here.
+ */
 export function releaseByName(name: string): Release | undefined {
-  return RELEASES.find((release) => release.name === name || release.uts === name);
+  const exact = [...RELEASES, ...UNRELEASED].find((release) => release.name === name);
+  if (exact !== undefined) return exact;
+  const version = parseVersion(name);
+  if (version === undefined) return undefined;
+  const { series, patch, candidate } = version;
+  if (series === '6.17') return candidate === undefined && patch >= 9 ? V6_17_9 : V6_17_8;
+  if (series === '7.1') return candidate !== undefined && candidate <= 5 ? V7_1_RC5 : V7_1;
+  return RELEASES.find((release) => release.name === series);
 }
 
 /** All contracts of a release, in reading order. */

@@ -1,6 +1,6 @@
 import type { PageSize } from '../../machine/page-size.ts';
 import { type Expression, evaluate } from './expression.ts';
-import { type AbiScope, CompiledStruct, layoutOf, pageConstants, type StructSpec } from './struct.ts';
+import { type AbiScope, CompiledStruct, layoutOf, pageConstants, type StructSpec, sizeOfType } from './struct.ts';
 
 /*
  * A contract is everything that decides the bytes of one part of a handover, as immutable plain data (it survives
@@ -110,10 +110,7 @@ export interface RootContract extends ContractBase {
   readonly fdt: FdtSpec;
 }
 
-/**
- * A tree of page-sized tables over page-sized bitmaps. The constants KEY_WIDTH, TABLE_SIZE_LOG2, BITMAP_SIZE_LOG2 and
- * TREE_DEPTH are its geometry for a page size.
- */
+/** A tree of page-sized tables over page-sized bitmaps. `radixNumbersOf` evaluates its formulas for a page size. */
 export interface RadixContract extends ContractBase {
   readonly area: 'map';
   readonly format: 'radix-tree';
@@ -135,6 +132,11 @@ export interface RadixContract extends ContractBase {
     /** How far the physical address is shifted right, in terms of ORDER. */
     readonly addressShift: Expression;
   };
+  /**
+   * How the walk puts a key together: `shifted` as it descends, or from offsets that are `unshifted` until the leaf.
+   * The keys are the same.
+   */
+  readonly keyAssembly: 'shifted' | 'unshifted';
   /** Table entries: width in bytes and byte order of the physical addresses. */
   readonly entry: { readonly type: 'u64'; readonly byteOrder?: 'big' };
   /** Leaves: width of the words that bits are counted in (visible only on big-endian machines). */
@@ -249,8 +251,55 @@ export function compatibleSize(contract: ContractBase): number {
 export function constantsOf(contract: ContractBase, page: PageSize): Map<string, number> {
   const scope = pageConstants(page);
   scope.set('COMPATIBLE_SIZE', compatibleSize(contract));
-  for (const [name, constant] of Object.entries(contract.constants)) scope.set(name, evaluate(constant.value, scope));
+  if ('bitmap' in contract)
+    scope.set('BITMAP_BYTES', evaluate((contract as ChunkListContract).bitmap.sizeBytes, scope));
+  const structs = new Map(contract.structs.map((spec) => [spec.name, spec]));
+  const sizeOf = (type: string): number => sizeOfType(type, page, { constants: scope, structs });
+  for (const [name, constant] of Object.entries(contract.constants)) {
+    scope.set(name, evaluate(constant.value, scope, sizeOf));
+  }
   return scope;
+}
+
+/** A radix tree's geometry and key encoding as numbers for one page size. */
+export interface RadixNumbers {
+  /** Bits of the widest valid key. */
+  readonly keyWidth: number;
+  readonly tableLog2: number;
+  readonly bitmapLog2: number;
+  /** Levels, the leaf included. */
+  readonly depth: number;
+  /** Orders that can be encoded: 0 to this. */
+  readonly maxOrder: number;
+  /** By order: the index of the bit that tells it. */
+  readonly orderBits: readonly number[];
+  /** By order: how far an address is shifted right. */
+  readonly addressShifts: readonly number[];
+}
+
+/**
+ * Evaluates the formulas of a radix tree. They may use the page's names, KEY_WIDTH, TABLE_LOG2 and BITMAP_LOG2 (each
+ * from the ones before), and ORDER in the encoding.
+ * @throws ExpressionError for a formula that cannot be evaluated.
+ */
+export function radixNumbersOf(contract: RadixContract, page: PageSize): RadixNumbers {
+  const scope = constantsOf(contract, page);
+  const { geometry, encoding } = contract;
+  const keyWidth = evaluate(geometry.keyWidth, scope);
+  scope.set('KEY_WIDTH', keyWidth);
+  const tableLog2 = evaluate(geometry.tableLog2, scope);
+  scope.set('TABLE_LOG2', tableLog2);
+  const bitmapLog2 = evaluate(geometry.bitmapLog2, scope);
+  scope.set('BITMAP_LOG2', bitmapLog2);
+  const depth = evaluate(geometry.depth, scope);
+  const orderBits: number[] = [];
+  const addressShifts: number[] = [];
+  for (let order = 0; order <= page.physBits - page.shift; order++) {
+    scope.set('ORDER', order);
+    orderBits.push(evaluate(encoding.orderBit, scope));
+    addressShifts.push(evaluate(encoding.addressShift, scope));
+  }
+  return { keyWidth, tableLog2, bitmapLog2, depth, maxOrder: orderBits.length - 1, orderBits, addressShifts };
 }
 
 /** One constant of a contract. @throws RangeError when the contract has none of that name. */

@@ -33,10 +33,11 @@ const TOKEN = /\s*(?:(0x[0-9a-fA-F]+|\d+)|([A-Za-z_]\w*)|(<<|>>|[-+*/%(),|]))/y;
 
 /**
  * Evaluates a formula. Operators by rising strength: `|`, `<<` `>>`, `+` `-`, `*` `/` `%`; division rounds down, as in
- * C on unsigned numbers; functions divRoundUp, alignUp, ilog2, roundUpPow2, min, max.
+ * C on unsigned numbers; functions divRoundUp, alignUp, ilog2, roundUpPow2, min, max, and sizeof of a type.
+ * @param sizeOf answers `sizeof`; without it the word is unknown.
  * @throws ExpressionError when it has no exact whole result of at most 2^53 - 1.
  */
-export function evaluate(expression: Expression, scope: Scope): number {
+export function evaluate(expression: Expression, scope: Scope, sizeOf?: (type: string) => number): number {
   if (typeof expression === 'number') return expression;
   const tokens = tokenize(expression);
   let at = 0;
@@ -59,6 +60,11 @@ export function evaluate(expression: Expression, scope: Scope): number {
     if (/^\d/.test(token)) return Number(token);
     if (!/^[A-Za-z_]/.test(token)) return fail(`unexpected "${token}"`);
     if (!take('(')) return scope.get(token) ?? fail(`unknown name ${token}`);
+    if (token === 'sizeof' && sizeOf !== undefined) {
+      const size = sizeOf(tokens[at++] ?? '');
+      expect(')');
+      return size;
+    }
     const call = FUNCTIONS[token] ?? fail(`unknown function ${token}`);
     const args = [either()];
     while (take(',')) args.push(either());

@@ -1,4 +1,5 @@
 import { defineContract, type FlbContract, type LuoContract, type SessionContract } from './contract.ts';
+import { LUO_FLB_V1, LUO_SESSION_V2, SESSION_STRING_LENGTHS } from './luo-v1.ts';
 
 /** The Live Update Orchestrator of 7.2 and 7.3: one raw struct, everything else in blocks. */
 export const LUO_V5: LuoContract = defineContract({
@@ -34,7 +35,7 @@ export const LUO_V5: LuoContract = defineContract({
   ],
 });
 
-/** Sessions and files in blocks, under the string of luo-v5. */
+/** Sessions and files in chains of blocks, under the string of luo-v5. */
 export const LUO_SESSION_V5: SessionContract = defineContract({
   name: 'luo-session-v5',
   area: 'session',
@@ -42,42 +43,8 @@ export const LUO_SESSION_V5: SessionContract = defineContract({
   compatible: undefined,
   versionedBy: 'luo',
   container: 'blocks',
-  constants: {
-    LIVEUPDATE_SESSION_NAME_LENGTH: { value: 64, decides: 'bytes', doc: "Room for a session's name, NUL included." },
-    LIVEUPDATE_HNDL_COMPAT_LENGTH: { value: 48, decides: 'bytes', doc: "Room for a file handler's string." },
-  },
-  structs: [
-    {
-      name: 'luo_file_set_ser',
-      packed: true,
-      fields: [
-        { name: 'files', type: 'u64', doc: 'Physical address of the first block of files, 0 for none.' },
-        { name: 'count', type: 'u64', doc: 'Files of the session.' },
-      ],
-    },
-    {
-      name: 'luo_session_ser',
-      packed: true,
-      fields: [
-        { name: 'name', type: 'char', count: 'LIVEUPDATE_SESSION_NAME_LENGTH', doc: "The session's name." },
-        { name: 'file_set_ser', type: 'struct', struct: 'luo_file_set_ser', doc: 'Its files.' },
-      ],
-    },
-    {
-      name: 'luo_file_ser',
-      packed: true,
-      fields: [
-        {
-          name: 'compatible',
-          type: 'char',
-          count: 'LIVEUPDATE_HNDL_COMPAT_LENGTH',
-          doc: 'String of the handler, which versions what `data` leads to.',
-        },
-        { name: 'data', type: 'u64', doc: "The handler's own value, usually a physical address." },
-        { name: 'token', type: 'u64', doc: 'The number under which user space finds the file again.' },
-      ],
-    },
-  ],
+  constants: SESSION_STRING_LENGTHS,
+  structs: LUO_SESSION_V2.structs.filter((spec) => spec.name !== 'luo_session_header_ser'),
 });
 
 /** File-lifecycle-bound data, under the string of luo-v5. */
@@ -87,32 +54,6 @@ export const LUO_FLB_V5: FlbContract = defineContract({
   title: 'LUO file-lifecycle-bound data',
   compatible: undefined,
   versionedBy: 'luo',
-  constants: {
-    LIVEUPDATE_FLB_COMPAT_LENGTH: { value: 48, decides: 'bytes', doc: "Room for an FLB's string." },
-    LUO_FLB_PGCNT: { value: 1, decides: 'bytes', doc: 'Pages of header and array.' },
-    LUO_FLB_MAX: {
-      value: '((LUO_FLB_PGCNT << PAGE_SHIFT) - 16) / 64',
-      decides: 'limit',
-      doc: 'As many FLBs as fit behind the header.',
-    },
-  },
-  structs: [
-    {
-      name: 'luo_flb_header_ser',
-      packed: true,
-      fields: [
-        { name: 'pgcnt', type: 'u64', doc: 'Pages of header and array together.' },
-        { name: 'count', type: 'u64', doc: 'Entries that follow.' },
-      ],
-    },
-    {
-      name: 'luo_flb_ser',
-      packed: true,
-      fields: [
-        { name: 'name', type: 'char', count: 'LIVEUPDATE_FLB_COMPAT_LENGTH', doc: 'String of the FLB.' },
-        { name: 'data', type: 'u64', doc: "The FLB's own value." },
-        { name: 'count', type: 'u64', doc: 'Preserved files that depend on it.' },
-      ],
-    },
-  ],
+  constants: LUO_FLB_V1.constants,
+  structs: LUO_FLB_V1.structs,
 });

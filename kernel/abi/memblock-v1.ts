@@ -1,4 +1,5 @@
 import { defineContract, type MemblockContract, type ReserveMemContract } from './contract.ts';
+import { FDT_V17 } from './fdt-format.ts';
 
 /** The named reserve_mem regions: one sub-FDT, the same from 6.16 on. */
 export const MEMBLOCK_V1: MemblockContract = defineContract({
@@ -11,9 +12,7 @@ export const MEMBLOCK_V1: MemblockContract = defineContract({
   constants: {},
   structs: [],
   fdt: {
-    version: 17,
-    lastCompatibleVersion: 16,
-    bufferBytes: 'PAGE_SIZE',
+    ...FDT_V17,
     writing: 'sequential',
     nodes: [
       {
@@ -38,9 +37,7 @@ export const RESERVE_MEM_V1: ReserveMemContract = defineContract({
   constants: {},
   structs: [],
   fdt: {
-    version: 17,
-    lastCompatibleVersion: 16,
-    bufferBytes: 'PAGE_SIZE',
+    ...FDT_V17,
     writing: 'sequential',
     nodes: [
       {

@@ -138,6 +138,15 @@ export function layoutOf(spec: StructSpec, page: PageSize, scope?: AbiScope): St
   return { name: spec.name, sizeBytes: Math.ceil(end / alignBytes) * alignBytes, alignBytes, fields };
 }
 
+/** sizeof of a basic type or a struct of the scope. @throws RangeError for another name. */
+export function sizeOfType(name: string, page: PageSize, scope: AbiScope): number {
+  const basic = (SIZES as Readonly<Record<string, number>>)[name];
+  if (basic !== undefined) return basic;
+  const spec = scope.structs.get(name);
+  if (spec === undefined) throw new RangeError(`sizeof of an unknown type ${name}`);
+  return layoutOf(spec, page, scope).sizeBytes;
+}
+
 function resolveStruct(field: FieldSpec, scope: AbiScope): StructSpec {
   if (typeof field.struct === 'object') return field.struct;
   const found = field.struct === undefined ? undefined : scope.structs.get(field.struct);

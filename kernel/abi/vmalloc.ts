@@ -1,8 +1,8 @@
 import { defineContract, type VmallocContract } from './contract.ts';
 
-/** kho_vmalloc as of 7.0, where the slots became u64. The bytes are those of 6.18. */
-export const VMALLOC_V2: VmallocContract = defineContract({
-  name: 'vmalloc-v2',
+/** kho_vmalloc of 6.18 and 6.19, declared beside the code. */
+export const VMALLOC_V1: VmallocContract = defineContract({
+  name: 'vmalloc-v1',
   area: 'vmalloc',
   title: 'preserved vmalloc areas',
   compatible: undefined,
@@ -11,7 +11,11 @@ export const VMALLOC_V2: VmallocContract = defineContract({
   constants: {
     KHO_VMALLOC_ALLOC: { value: 1, decides: 'bytes', doc: 'Flag: allocated with VM_ALLOC.' },
     KHO_VMALLOC_HUGE_VMAP: { value: 2, decides: 'bytes', doc: 'Flag: VM_ALLOW_HUGE_VMAP.' },
-    KHO_VMALLOC_SIZE: { value: '(PAGE_SIZE - 8) / 8', decides: 'bytes', doc: 'Slots of a chunk.' },
+    KHO_VMALLOC_SIZE: {
+      value: '(PAGE_SIZE - sizeof(kho_vmalloc_hdr)) / sizeof(u64)',
+      decides: 'bytes',
+      doc: 'Slots of a chunk.',
+    },
   },
   structs: [
     {
@@ -42,3 +46,6 @@ export const VMALLOC_V2: VmallocContract = defineContract({
     },
   ],
 });
+
+/** kho_vmalloc as of 7.0: moved to a header of its own, slots declared as u64. The same bytes. */
+export const VMALLOC_V2: VmallocContract = defineContract({ ...VMALLOC_V1, name: 'vmalloc-v2' });
