@@ -15,7 +15,14 @@ export interface PageAllocator {
 }
 
 export interface AllocOptions {
+  /** Fill with zeroes (__GFP_ZERO). */
   readonly zero?: boolean;
+  /** Unmovable unless said otherwise, as kernel memory is. */
   readonly migratetype?: Migratetype;
+  /** The preferred node, 0 unless said otherwise; others are tried after it. */
   readonly nid?: number;
+  /** Only the preferred node (__GFP_THISNODE). */
+  readonly thisNode?: boolean;
+  /** Make the block a compound page (__GFP_COMP): a folio. */
+  readonly compound?: boolean;
 }

@@ -139,6 +139,9 @@ export class PageStates {
   #nrChunks = 1;
   #nrManaged = 0;
   #nrFree = 0;
+  /** The state that was claimed last, and what it became: free pages are mostly alike. */
+  #claimed = -1;
+  #claimedBecomes = -1;
 
   constructor(page: PageSize, banks: readonly RamBank[], options: PageStatesOptions = {}) {
     this.page = page;
@@ -316,8 +319,8 @@ export class PageStates {
   }
 
   /**
-   * prep_compound_page: frame `pfn` becomes the head and the 2^order - 1 behind it its tails; refcounts stay. Nothing
-   * for order 0. @throws MachineFault at the first frame without a struct page, with those before it done.
+   * prep_compound_page: frame `pfn` becomes the head and the 2^order - 1 behind it its tails. Refcounts stay, so does
+   * the head's private; the tails' is erased. Nothing for order 0. @throws MachineFault at the first frame without a struct page, with those before it done.
    */
   setCompound(pfn: Pfn, order: Order): void {
     if (order === 0) return;
@@ -325,8 +328,8 @@ export class PageStates {
     this.#update(pfn, 1, (lo, hi, ref, meta) =>
       this.#intern(lo, hi, ref, (meta & ~COMPOUND_MASK) | compound | (HEAD << KIND_SHIFT)),
     );
-    this.#update(pfn + 1, 2 ** order - 1, (lo, hi, ref, meta) =>
-      this.#intern(lo, hi, ref, (meta & ~COMPOUND_MASK) | compound | (TAIL << KIND_SHIFT)),
+    this.#update(pfn + 1, 2 ** order - 1, (_lo, _hi, ref, meta) =>
+      this.#intern(0, 0, ref, (meta & ~COMPOUND_MASK) | compound | (TAIL << KIND_SHIFT)),
     );
   }
 
@@ -375,6 +378,33 @@ export class PageStates {
     this.#update(start, nrPages, (lo, hi, _ref, meta) =>
       this.#intern(lo, hi, 0, (meta & ~(COMPOUND_MASK | PageFlag.reserved)) | PageFlag.managed | PageFlag.free),
     );
+  }
+
+  /**
+   * What the page allocator makes of a free block that it hands out: not free, the head with refcount 1 and private 0,
+   * the others with refcount 0 and whatever their private was.
+   */
+  claimBlock(pfn: Pfn, order: Order): void {
+    const id = this.#id(pfn);
+    if (id !== this.#claimed) {
+      const meta = (wordOf(this.#table, id, 3) & ~(COMPOUND_MASK | PageFlag.free)) >>> 0;
+      this.#claimedBecomes = internState(this.#table, 0, 0, 1, meta);
+      this.#claimed = id;
+    }
+    this.#setId(pfn, id, this.#claimedBecomes);
+    if (order > 0) {
+      this.#update(pfn + 1, 2 ** order - 1, (lo, hi, _ref, meta) =>
+        this.#intern(lo, hi, 0, meta & ~(COMPOUND_MASK | PageFlag.free)),
+      );
+    }
+  }
+
+  /** The frames of a range whose private is not 0, ascending. */
+  *withPrivate(start: Pfn, nrPages: number): Generator<Pfn> {
+    for (const run of this.runs(start, (start + nrPages) as Pfn)) {
+      if (run.state.privateLo === 0 && run.state.privateHi === 0) continue;
+      for (let i = 0; i < run.nrPages; i++) yield (run.start + i) as Pfn;
+    }
   }
 
   #intern(lo: number, hi: number, refcount: number, meta: number): number {

@@ -1,0 +1,340 @@
+import {
+  junk,
+  NUMA_NO_NODE,
+  type Order,
+  type PageSize,
+  type Pfn,
+  type PhysicalMemory,
+  type RamBank,
+  type Random,
+  ZERO_FILL,
+} from '../../machine/index.ts';
+import type { FaultInjector } from '../fault-injection.ts';
+import type { KernelLog } from '../log.ts';
+import { FreeArea, type FreeAreaVersion } from './free-area.ts';
+import type { AllocOptions, PageAllocator } from './page-allocator.ts';
+import { PageFlag, type PageStates } from './page-states.ts';
+
+/** Where free memory lies: in pageblocks that serve everything, or in CMA ones (scratch), for movable pages only. */
+export type FreeKind = 'normal' | 'cma';
+
+/** The fault site of every allocation of pages. */
+export const ALLOC_PAGES_SITE = 'mm.alloc-pages';
+
+/** What the allocator works on. */
+export interface BuddyContext {
+  readonly page: PageSize;
+  /** All RAM with its nodes (every nid 0 without NUMA). */
+  readonly banks: readonly RamBank[];
+  readonly memory: PhysicalMemory;
+  readonly pages: PageStates;
+  readonly maxPageOrder?: number;
+  /** Of the junk that fills free pages; another one for each kernel. */
+  readonly junkSeed: number;
+  readonly faults?: FaultInjector;
+  readonly log?: KernelLog;
+}
+
+/** Free memory of one node and kind, as /proc/buddyinfo shows it. */
+export interface BuddyInfo {
+  readonly nid: number;
+  readonly kind: FreeKind;
+  readonly freePages: number;
+  /** Blocks in the free list of each order. */
+  readonly blocks: readonly number[];
+}
+
+interface NodeAreas {
+  readonly nid: number;
+  readonly normal: FreeArea;
+  readonly cma: FreeArea;
+  readonly ranges: { start: Pfn; nrPages: number }[];
+}
+
+/** A state of the free lists. Page states and memory have versions of their own, to be restored together with it. */
+export interface BuddyVersion {
+  readonly areas: readonly { readonly normal: FreeAreaVersion; readonly cma: FreeAreaVersion }[];
+}
+
+/**
+ * The page allocator of a running kernel: buddies up to MAX_PAGE_ORDER, per node, with CMA pageblocks apart.
+ *
+ * What it models of the kernel's: block splitting and merging, last in first out, preference of the asked node,
+ * movable allocations going to CMA memory while more than half of a node's free memory is there, unmovable ones never.
+ * What it does not: zones within a node, watermarks, per-CPU lists, reclaim, compaction, unmovable and movable
+ * pageblocks kept apart.
+ *
+ * Every free page holds junk, so that memory which was not reserved when it should have been shows up as damage.
+ */
+export class BuddyAllocator implements PageAllocator {
+  readonly maxPageOrder: number;
+  readonly #ctx: BuddyContext;
+  readonly #nodes: readonly NodeAreas[];
+  /** Frames with {order, magic} in private may be free: a reservation was lost. Then splitting has heads to clean. */
+  #stalePrivates = false;
+  readonly #cleanHead = (pfn: number): void => {
+    if (this.#stalePrivates) this.#ctx.pages.setPrivate(pfn as Pfn, 0, 0);
+  };
+
+  constructor(ctx: BuddyContext) {
+    this.#ctx = ctx;
+    this.maxPageOrder = ctx.maxPageOrder ?? ctx.page.defaultMaxPageOrder;
+    const byNid = new Map<number, { start: Pfn; nrPages: number }[]>();
+    for (const bank of [...ctx.banks].sort((a, b) => a.base - b.base)) {
+      const ranges = byNid.get(bank.nid) ?? [];
+      byNid.set(bank.nid, ranges);
+      ranges.push({ start: (bank.base / ctx.page.sizeBytes) as Pfn, nrPages: bank.sizeBytes / ctx.page.sizeBytes });
+    }
+    this.#nodes = [...byNid]
+      .sort((a, b) => a[0] - b[0])
+      .map(([nid, ranges]) => ({
+        nid,
+        ranges,
+        normal: new FreeArea(ranges, this.maxPageOrder),
+        cma: new FreeArea(ranges, this.maxPageOrder),
+      }));
+  }
+
+  #nodeOf(pfn: number): NodeAreas {
+    for (const node of this.#nodes) {
+      for (const range of node.ranges) if (pfn >= range.start && pfn < range.start + range.nrPages) return node;
+    }
+    throw new RangeError(`frame ${pfn} is in no bank of RAM`);
+  }
+
+  // --- taking memory in -------------------------------------------------------------------------------------------
+
+  /**
+   * Takes in memory that never was the allocator's: what memblock hands over at the end of early boot, or scratch that
+   * becomes CMA. The pages count as managed, lose PG_reserved, and are filled with junk. The range may span banks that
+   * touch, and nodes. Costs the pieces that differ, not the pages.
+   * @throws Error when a page of it is free already (a bug of the caller), MachineFault where there is no RAM.
+   */
+  addFreeRange(start: Pfn, nrPages: number, kind: FreeKind = 'normal'): void {
+    if (nrPages <= 0) return;
+    if (kind === 'cma') this.#ctx.pages.setRange(start, nrPages, PageFlag.cma);
+    const freeBefore = this.#ctx.pages.nrFree;
+    this.#release(start, nrPages);
+    if (this.#ctx.pages.nrFree - freeBefore !== nrPages) {
+      throw new Error(`frames ${start} to ${start + nrPages} were partly free already`);
+    }
+  }
+
+  /** Makes a range free: states, junk, free lists. Split where node or kind changes. */
+  #release(start: Pfn, nrPages: number): void {
+    const { pages, memory } = this.#ctx;
+    const end = start + nrPages;
+    let at = start as number;
+    while (at < end) {
+      const node = this.#nodeOf(at);
+      const range = node.ranges.find((r) => at >= r.start && at < r.start + r.nrPages) ?? { start, nrPages };
+      const stop = Math.min(end, range.start + range.nrPages);
+      for (const piece of this.#kinds(at, stop)) {
+        const first = piece.start as Pfn;
+        this.#cleanHeads(first, piece.nrPages);
+        pages.releaseRange(first, piece.nrPages);
+        memory.fillPages(first, piece.nrPages, junk(this.#ctx.junkSeed));
+        node[piece.kind].insertRange(first, piece.nrPages);
+      }
+      at = stop;
+    }
+  }
+
+  /** The pieces of a range by kind of pageblock. */
+  #kinds(start: number, end: number): { start: number; nrPages: number; kind: FreeKind }[] {
+    const out: { start: number; nrPages: number; kind: FreeKind }[] = [];
+    for (const run of this.#ctx.pages.runs(start as Pfn, end as Pfn)) {
+      const kind = (run.state.flags & PageFlag.cma) === 0 ? 'normal' : 'cma';
+      const last = out.at(-1);
+      if (last?.kind === kind && last.start + last.nrPages === run.start) last.nrPages += run.nrPages;
+      else out.push({ start: run.start, nrPages: run.nrPages, kind });
+    }
+    return out;
+  }
+
+  /**
+   * A frame that heads a free block has its private overwritten (the kernel keeps the block's order there); the frames
+   * behind it keep theirs.
+   */
+  #cleanHeads(start: Pfn, nrPages: number): void {
+    const blockPages = 2 ** this.maxPageOrder;
+    const end = start + nrPages;
+    let heads: Set<number> | undefined;
+    for (const pfn of this.#ctx.pages.withPrivate(start, nrPages)) {
+      this.#stalePrivates = true;
+      const whole = pfn % blockPages === 0 && pfn + blockPages <= end;
+      heads ??= smallHeads(start, end, this.maxPageOrder);
+      if (whole || heads.has(pfn)) this.#ctx.pages.setPrivate(pfn, 0, 0);
+    }
+  }
+
+  // --- allocation -------------------------------------------------------------------------------------------------
+
+  allocPages(order: Order, options: AllocOptions = {}): Pfn | undefined {
+    if (this.#ctx.faults?.fails(ALLOC_PAGES_SITE) === true) return undefined;
+    if (order > this.maxPageOrder) return undefined;
+    const preferred = options.nid === undefined || options.nid === NUMA_NO_NODE ? 0 : options.nid;
+    const nodes = this.#nodes;
+    let first = nodes.findIndex((node) => node.nid >= preferred);
+    if (first < 0) first = 0;
+    for (let i = 0; i < nodes.length; i++) {
+      const node = nodes[(first + i) % nodes.length] as NodeAreas;
+      if (options.thisNode === true && node.nid !== preferred) continue;
+      const pfn = this.#takeFrom(node, order, options.migratetype === 'movable');
+      if (pfn < 0) continue;
+      this.#prepare(pfn as Pfn, order, options);
+      return pfn as Pfn;
+    }
+    return undefined;
+  }
+
+  #takeFrom(node: NodeAreas, order: number, movable: boolean): number {
+    if (!movable) return node.normal.take(order, this.#cleanHead);
+    const cma = node.cma.nrPages;
+    const preferCma = cma > node.normal.nrPages;
+    const pfn = (preferCma ? node.cma : node.normal).take(order, this.#cleanHead);
+    if (pfn >= 0) return pfn;
+    return (preferCma ? node.normal : node.cma).take(order, this.#cleanHead);
+  }
+
+  #prepare(pfn: Pfn, order: Order, options: AllocOptions): void {
+    this.#ctx.pages.claimBlock(pfn, order);
+    if (options.compound === true) this.#ctx.pages.setCompound(pfn, order);
+    if (options.zero === true) this.#ctx.memory.fillPages(pfn, 2 ** order, ZERO_FILL);
+  }
+
+  /**
+   * Takes the block at a given place, for layouts that a scenario lays down.
+   * @returns false when it is not wholly free, or is CMA memory and the allocation not movable.
+   */
+  allocSpecific(pfn: Pfn, order: Order, options: AllocOptions = {}): boolean {
+    if (order > this.maxPageOrder || (order > 0 && pfn % 2 ** order !== 0) || !this.#ctx.pages.hasStructPage(pfn))
+      return false;
+    if (!this.#ctx.pages.has(pfn, PageFlag.free)) return false;
+    const node = this.#nodeOf(pfn);
+    const area = this.#ctx.pages.has(pfn, PageFlag.cma) ? node.cma : node.normal;
+    if (area === node.cma && options.migratetype !== 'movable') return false;
+    if (!area.takeAt(pfn, order, this.#cleanHead)) return false;
+    this.#prepare(pfn, order, options);
+    return true;
+  }
+
+  /**
+   * Takes a block at a place that `random` draws from all of the node's RAM (all nodes unless `nid` is given): how
+   * memory looks after a long uptime. After 32 draws that met no free block it takes what `allocPages` gives.
+   */
+  allocScattered(random: Random, order: Order, options: AllocOptions = {}): Pfn | undefined {
+    const nodes = options.nid === undefined ? this.#nodes : this.#nodes.filter((node) => node.nid === options.nid);
+    const ranges = nodes.flatMap((node) => node.ranges);
+    const nrPages = ranges.reduce((sum, range) => sum + range.nrPages, 0);
+    for (let draw = 0; draw < 32 && nrPages > 0; draw++) {
+      let at = random.below(nrPages);
+      for (const range of ranges) {
+        if (at < range.nrPages) {
+          const pfn = range.start + at;
+          const head = (order === 0 ? pfn : pfn - (pfn % 2 ** order)) as Pfn;
+          if (head >= range.start && this.allocSpecific(head, order, options)) return head;
+          break;
+        }
+        at -= range.nrPages;
+      }
+    }
+    return this.allocPages(order, options);
+  }
+
+  // --- freeing ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Frees 2^order pages, of any order: blocks above MAX_PAGE_ORDER go back in pieces. Compound pages are taken apart.
+   * Pages that are free already, or that the allocator never had, are what a kernel calls a bad page: it says so and
+   * leaves the block alone.
+   */
+  freePages(pfn: Pfn, order: Order): void {
+    const { pages } = this.#ctx;
+    const nrPages = 2 ** order;
+    if (order === 0 && pages.has(pfn, PageFlag.managed) && !pages.has(pfn, PageFlag.free)) {
+      this.#freeOne(pfn);
+      return;
+    }
+    for (const run of pages.runs(pfn, (pfn + nrPages) as Pfn)) {
+      const bad = (run.state.flags & PageFlag.free) !== 0 || (run.state.flags & PageFlag.managed) === 0;
+      if (bad) {
+        this.#ctx.log?.err(`BUG: Bad page state in process khosim  pfn:${run.start.toString(16).padStart(5, '0')}`);
+        return;
+      }
+    }
+    this.#release(pfn, nrPages);
+  }
+
+  /** `#release` of one good page, without the walks over runs. */
+  #freeOne(pfn: Pfn): void {
+    const { pages, memory } = this.#ctx;
+    const node = this.#nodeOf(pfn);
+    pages.setPrivate(pfn, 0, 0);
+    pages.releaseRange(pfn, 1);
+    memory.fillPages(pfn, 1, junk(this.#ctx.junkSeed));
+    (pages.has(pfn, PageFlag.cma) ? node.cma : node.normal).insert(pfn, 0);
+  }
+
+  // --- looking on -------------------------------------------------------------------------------------------------
+
+  /** Pages in the free lists, of one kind or of both. */
+  nrFreePages(kind?: FreeKind): number {
+    let sum = 0;
+    for (const node of this.#nodes) {
+      if (kind !== 'cma') sum += node.normal.nrPages;
+      if (kind !== 'normal') sum += node.cma.nrPages;
+    }
+    return sum;
+  }
+
+  /** The order of the free block around a frame, -1 when it is not in a free list. */
+  freeOrderAt(pfn: Pfn): number {
+    const node = this.#nodeOf(pfn);
+    return Math.max(node.normal.orderAt(pfn), node.cma.orderAt(pfn));
+  }
+
+  /** All free lists, by node and kind. */
+  info(): BuddyInfo[] {
+    return this.#nodes.flatMap((node) =>
+      (['normal', 'cma'] as const).map((kind) => ({
+        nid: node.nid,
+        kind,
+        freePages: node[kind].nrPages,
+        blocks: [...node[kind].counts],
+      })),
+    );
+  }
+
+  // --- versions ---------------------------------------------------------------------------------------------------
+
+  mark(): BuddyVersion {
+    return { areas: this.#nodes.map((node) => ({ normal: node.normal.mark(), cma: node.cma.mark() })) };
+  }
+
+  restore(version: BuddyVersion): void {
+    for (const [i, node] of this.#nodes.entries()) {
+      const areas = version.areas[i];
+      if (areas === undefined) throw new RangeError('a version of another allocator');
+      node.normal.restore(areas.normal);
+      node.cma.restore(areas.cma);
+    }
+  }
+}
+
+/** The frames that head the blocks below the largest order which a range falls into: those at its two ends. */
+function smallHeads(start: number, end: number, maxOrder: number): Set<number> {
+  const blockPages = 2 ** maxOrder;
+  const heads = new Set<number>();
+  for (let at = start; at < end; ) {
+    if (at % blockPages === 0 && at + blockPages <= end) {
+      at = end - (end % blockPages);
+      continue;
+    }
+    heads.add(at);
+    let size = 1;
+    while (at % (size * 2) === 0 && at + size * 2 <= end) size *= 2;
+    at += size;
+  }
+  return heads;
+}
