@@ -5,6 +5,7 @@ import {
   FDT_ERR_BADVALUE,
   FDT_ERR_BADVERSION,
   FDT_ERR_EXISTS,
+  FDT_ERR_INTERNAL,
   FDT_ERR_NOSPACE,
   FDT_ERR_NOTFOUND,
   type FdtErr,
@@ -120,7 +121,11 @@ function packBlocks(from: Uint8Array, to: Uint8Array, reserveMapSize: number, st
   const stringsSize = fdtSizeDtStrings(from);
   const structAt = HEADER_SIZE_BYTES + reserveMapSize;
   const stringsAt = structAt + structSize;
-  const move = (source: number, target: number, size: number) => to.set(from.subarray(source, source + size), target);
+  const move = (source: number, target: number, size: number) => {
+    // A header that lies could ask for more than there is.
+    const room = Math.max(to.length - target, 0);
+    to.set(from.subarray(source, source + Math.min(size, room)), Math.min(target, to.length));
+  };
   move(fdtOffMemRsvmap(from), HEADER_SIZE_BYTES, reserveMapSize);
   setBe32(to, HEADER.offMemRsvmap, HEADER_SIZE_BYTES);
   move(fdtOffDtStruct(from), structAt, structSize);
@@ -157,7 +162,7 @@ export function fdtOpenInto(fdt: Uint8Array, buffer: Uint8Array): 0 | FdtErr {
   if (isFdtErr(structSize)) return structSize;
   if (!misordered(fdt, reserveMapSize, structSize)) {
     if (totalsize > buffer.length) return FDT_ERR_NOSPACE;
-    buffer.set(fdt.subarray(0, totalsize));
+    buffer.set(fdt.subarray(0, Math.min(totalsize, fdt.length)));
     setBe32(buffer, HEADER.version, FDT_LAST_SUPPORTED_VERSION);
     setBe32(buffer, HEADER.sizeDtStruct, structSize);
     setBe32(buffer, HEADER.totalsize, buffer.length);
@@ -165,7 +170,6 @@ export function fdtOpenInto(fdt: Uint8Array, buffer: Uint8Array): 0 | FdtErr {
   }
   const newSize = HEADER_SIZE_BYTES + Math.max(reserveMapSize, 0) + structSize + fdtSizeDtStrings(fdt);
   if (buffer.length < newSize) return FDT_ERR_NOSPACE;
-  const bootCpuid = be32(fdt, HEADER.bootCpuidPhys);
   let target = buffer;
   const place = placeIn(buffer, fdt);
   if (place !== undefined && newSize > place && place + totalsize > 0) {
@@ -179,7 +183,7 @@ export function fdtOpenInto(fdt: Uint8Array, buffer: Uint8Array): 0 | FdtErr {
   setBe32(buffer, HEADER.totalsize, buffer.length);
   setBe32(buffer, HEADER.version, FDT_LAST_SUPPORTED_VERSION);
   setBe32(buffer, HEADER.lastCompVersion, FDT_LAST_COMPATIBLE_VERSION);
-  setBe32(buffer, HEADER.bootCpuidPhys, bootCpuid);
+  setBe32(buffer, HEADER.bootCpuidPhys, be32(fdt, HEADER.bootCpuidPhys));
   return 0;
 }
 
@@ -203,7 +207,10 @@ export function fdtAddSubnode(fdt: Uint8Array, parent: number, name: string): nu
   const existing = fdtSubnodeOffset(fdt, parent, name);
   if (existing >= 0) return FDT_ERR_EXISTS;
   if (existing !== FDT_ERR_NOTFOUND) return existing;
-  let offset = fdtNextTag(fdt, parent).next;
+  const begin = fdtNextTag(fdt, parent);
+  // Only for a parent that is itself a "not found" of an earlier look-up.
+  if (begin.tag !== FDT_BEGIN_NODE) return FDT_ERR_INTERNAL;
+  let offset: number = begin.next;
   for (;;) {
     const step = fdtNextTag(fdt, offset);
     if (step.tag !== FDT_PROP && step.tag !== FDT_NOP) break;
