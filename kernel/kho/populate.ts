@@ -1,0 +1,127 @@
+import type { Arch, BootHandoff, PageSize, PhysAddr, PhysicalMemory } from '../../machine/index.ts';
+import type { Memblock } from '../../machine/memblock/memblock.ts';
+import { EFAULT, EINVAL, ENOENT, type Errno, errnoName } from '../errno.ts';
+import { fdtCheckHeader, fdtNodeCheckCompatible } from '../fdt/read.ts';
+import type { KernelLog } from '../log.ts';
+import type { Release } from '../release.ts';
+import { earlyMemremapFits, fdtViewAt } from './fdt-view.ts';
+import { IncomingRootFdt, mapOf } from './root-fdt.ts';
+
+/** What kho_populate works with. */
+export interface PopulateContext {
+  readonly arch: Arch;
+  readonly page: PageSize;
+  readonly memory: PhysicalMemory;
+  readonly memblock: Memblock;
+  readonly log: KernelLog;
+  readonly release: Release;
+}
+
+/** A scratch area, as the array lists it. */
+export interface ScratchArea {
+  readonly base: PhysAddr;
+  readonly sizeBytes: number;
+}
+
+/** A handover that was accepted: what the rest of the boot works from. */
+export interface IncomingHandover {
+  readonly fdt: IncomingRootFdt;
+  readonly scratchArray: { readonly phys: PhysAddr; readonly sizeBytes: number };
+  readonly scratch: readonly ScratchArea[];
+}
+
+const SCRATCH_ENTRY_BYTES = 16;
+
+/** The array of scratch areas at `phys`. @throws MachineFault outside RAM. */
+export function readScratchArray(memory: PhysicalMemory, phys: PhysAddr, sizeBytes: number): ScratchArea[] {
+  const areas: ScratchArea[] = [];
+  for (let at = 0; at + SCRATCH_ENTRY_BYTES <= sizeBytes; at += SCRATCH_ENTRY_BYTES) {
+    areas.push({
+      base: memory.readU64((phys + at) as PhysAddr) as PhysAddr,
+      sizeBytes: memory.readU64((phys + at + 8) as PhysAddr),
+    });
+  }
+  return areas;
+}
+
+function earlyMemremap(ctx: PopulateContext, phys: number, sizeBytes: number): boolean {
+  if (earlyMemremapFits(ctx.arch, ctx.page.sizeBytes, phys, sizeBytes)) return true;
+  ctx.log.warnOn('__early_ioremap');
+  return false;
+}
+
+/**
+ * The FDT through an early mapping, which reaches to the end of the last page it touches. On x86 a hole in physical
+ * memory reads as all ones; on arm64 it is an abort.
+ */
+function mappedFdt(ctx: PopulateContext, phys: number, sizeBytes: number): Uint8Array {
+  if (ctx.arch === 'x86_64' && !ctx.memory.contains(phys, 40)) return new Uint8Array(40).fill(0xff);
+  const pageBytes = ctx.page.sizeBytes;
+  const mapped = Math.ceil((phys + sizeBytes) / pageBytes) * pageBytes - phys;
+  return fdtViewAt(ctx.memory, phys, mapped);
+}
+
+/**
+ * kho_populate: looks at what firmware passed, and either accepts it (scratch marked, its array reserved, memblock
+ * switched to scratch only) or boots on without. Nothing of the map itself is looked at yet.
+ *
+ * The length that was passed is not compared with the FDT's own totalsize (7.3.4 and before).
+ * @returns undefined for a cold boot, with the reason in the log.
+ */
+export function khoPopulate(ctx: PopulateContext, handoff: BootHandoff): IncomingHandover | undefined {
+  const result = tryPopulate(ctx, handoff);
+  if (typeof result !== 'number') {
+    ctx.log.info(`KHO: ${ctx.release.messages.foundHandover}`);
+    return result;
+  }
+  const text = ctx.release.messages.disablingRevival.replace('%d', `${result}`);
+  ctx.log.warn(`KHO: ${text}`);
+  return undefined;
+}
+
+function tryPopulate(ctx: PopulateContext, handoff: BootHandoff): IncomingHandover | Errno {
+  const { log, memory, memblock, release } = ctx;
+  const { fdt, scratch } = handoff;
+  if (!earlyMemremap(ctx, fdt.phys, fdt.sizeBytes)) {
+    log.warn(`KHO: setup: failed to memremap FDT (0x${fdt.phys.toString(16)})`);
+    return EFAULT;
+  }
+  const blob = mappedFdt(ctx, fdt.phys, fdt.sizeBytes);
+  const header = fdtCheckHeader(blob);
+  if (header !== 0) {
+    log.warn(`KHO: setup: handover FDT (0x${fdt.phys.toString(16)}) is invalid: ${header}`);
+    return EINVAL;
+  }
+  const compatible = fdtNodeCheckCompatible(blob, 0, String(release.root.compatible));
+  if (compatible !== 0) {
+    const place = `0x${fdt.phys.toString(16)}`;
+    log.warn(`KHO: setup: handover FDT (${place}) is incompatible with '${release.root.compatible}': ${compatible}`);
+    return EINVAL;
+  }
+  if (release.quirks.populateChecksMap) {
+    const map = mapOf(blob, release.root);
+    if (map === undefined) log.err(`KHO: ${release.messages.missingMap}`);
+    if (map === undefined || map === 0) return ENOENT;
+  }
+  if (!earlyMemremap(ctx, scratch.phys, scratch.sizeBytes)) {
+    log.warn(`KHO: setup: failed to memremap scratch (phys=0x${scratch.phys.toString(16)}, len=${scratch.sizeBytes})`);
+    return EFAULT;
+  }
+  const areas = readScratchArray(memory, scratch.phys, scratch.sizeBytes);
+  for (const area of areas) {
+    memblock.add(area.base, area.sizeBytes);
+    const err = memblock.markKhoScratch(area.base, area.sizeBytes);
+    if (err !== 0) {
+      log.warn(`KHO: failed to mark the scratch region 0x${pa(area.base)}+0x${pa(area.sizeBytes)}: ${errnoName(err)}`);
+      return err as Errno;
+    }
+  }
+  memblock.reserve(scratch.phys, scratch.sizeBytes);
+  memblock.khoScratchOnly = true;
+  return { fdt: new IncomingRootFdt(memory, release.root, fdt.phys), scratchArray: scratch, scratch: areas };
+}
+
+/** %pa: 16 digits. */
+function pa(value: number): string {
+  return BigInt(value).toString(16).padStart(16, '0');
+}
