@@ -1,37 +1,22 @@
 import type { PageSize } from '../../machine/index.ts';
+import { constantsOf, type RadixContract } from '../abi/contract.ts';
+import { evaluate } from '../abi/expression.ts';
+import { RADIX_V4 } from '../abi/radix.ts';
 import { fls64, shl64, shr64, type U64 } from './u64.ts';
 
-/**
- * The part of a memory map contract that decides the shape of its radix tree. Page size and contract together give
- * every number of the tree:
+/*
+ * The numbers of a radix tree, compiled from a page size and the formulas of a contract:
  *
  *     63                            key                             0
  *    +--------+---------+---------+-- ... --+---------+--------------+
- *    | unused |  top    |  ...    |         | level 1 |   leaf bit   |
+ *    | unused |   top   |   ...   |         | level 1 |   leaf bit   |
  *    +--------+---------+---------+-- ... --+---------+--------------+
  *              tableLog2 bits for each table           bitmapLog2 bits
  *
- * A table is a page of u64 physical addresses, a leaf a page of bits, and the tree always has its full depth.
+ * A table is a page of u64 physical addresses, a leaf a page of bits, and the tree has its full depth everywhere.
  */
-export interface RadixContract {
-  readonly name: string;
-  /**
-   * Bits that the depth formula counts for the order, on top of those of a page frame number. The encoding of keys
-   * needs exactly one (the marker bit of order 0). `log2` is the number of bits that an order number needs.
-   */
-  readonly depthOrderBits: 0 | 1 | 'log2';
-}
 
-/** 7.1-rc6 and later: the marker bit of order 0 is part of the key width (7.3 calls that KHO_RADIX_KEY_WIDTH). */
-export const RADIX_V3: RadixContract = Object.freeze({ name: 'radix', depthOrderBits: 1 });
-
-/** 7.1-rc1 to rc5: the marker bit was forgotten, so at 16K it lies above the top table. */
-export const RADIX_V3_RC5: RadixContract = Object.freeze({ name: 'radix-7.1-rc5', depthOrderBits: 0 });
-
-/** The series as first posted (September 2025): room for a whole order number was reserved. */
-export const RADIX_RFC_V1: RadixContract = Object.freeze({ name: 'radix-rfc-v1', depthOrderBits: 'log2' });
-
-/** The numbers of a tree, compiled once for a page size and a contract. */
+/** The numbers of a tree; hot loops copy what they need into locals. */
 export interface RadixGeometry {
   readonly page: PageSize;
   readonly contract: RadixContract;
@@ -42,58 +27,105 @@ export interface RadixGeometry {
   readonly slots: number;
   /** log2 of the bits of a leaf: 15, 17, 19. */
   readonly bitmapLog2: number;
+  /** 32-bit words of a leaf's bitmap. */
+  readonly bitmapWords: number;
   /** Levels including the leaves: 6, 5, 4. The root is at level depth - 1, leaves at 0. */
   readonly depth: number;
-  /** The highest order whose key has a marker bit: 52, 50, 48. */
-  readonly maxOrder: number;
   /** Position of the lowest key bit of each level's index; that of level 0 is 0. */
   readonly levelShifts: readonly number[];
-}
-
-/** The depth that a contract's formula gives; 1 (a lone leaf) is not a tree that kernels can walk. */
-export function radixDepth(contract: RadixContract, page: PageSize): number {
-  const pfnBits = page.physBits - page.shift;
-  const orderBits = contract.depthOrderBits === 'log2' ? Math.ceil(Math.log2(pfnBits)) : contract.depthOrderBits;
-  const tableLog2 = page.shift - 3;
-  const bitmapLog2 = page.shift + 3;
-  return Math.max(0, Math.ceil((pfnBits + orderBits - bitmapLog2) / tableLog2)) + 1;
+  /** Whether table slots are big-endian (in no kernel so far). */
+  readonly bigEndianSlots: boolean;
+  /** Orders from 0 that have a marker bit: 53, 51, 49. */
+  readonly nrOrders: number;
+  /** For each order the index of its marker bit; -1 above those that have one. */
+  readonly markerBits: Int8Array;
+  /** For each order how far the physical address is shifted right. */
+  readonly addressShifts: Int8Array;
+  /** For each bit the order that it marks; -1 for none. */
+  readonly orderOfBit: Int8Array;
+  /**
+   * Whether keys are laid out as in every kernel so far: marker at PHYS_BITS - PAGE_SHIFT - order, shift of
+   * PAGE_SHIFT + order. Then any operands give what a kernel would compute, nonsense included.
+   */
+  readonly plainKeys: boolean;
 }
 
 /**
  * Compiles the numbers of a tree.
- * @throws RangeError when the address width gives a tree of less than two levels or one that a 64-bit key cannot index.
+ * @throws RangeError when the contract's formulas make no tree for this page size; ExpressionError when one of them
+ * cannot be evaluated.
  */
-export function radixGeometry(page: PageSize, contract: RadixContract = RADIX_V3): RadixGeometry {
-  const tableLog2 = page.shift - 3;
-  const bitmapLog2 = page.shift + 3;
-  const depth = radixDepth(contract, page);
-  if (depth < 2) throw new RangeError(`${page.physBits} address bits are too few for a tree of ${page.name} pages`);
+export function radixGeometry(page: PageSize, contract: RadixContract = RADIX_V4): RadixGeometry {
+  const scope = constantsOf(contract, page);
+  const number = (name: string, expression: string | number): number => {
+    const value = evaluate(expression, scope);
+    scope.set(name, value);
+    return value;
+  };
+  const keyWidth = number('KEY_WIDTH', contract.geometry.keyWidth);
+  const tableLog2 = number('TABLE_LOG2', contract.geometry.tableLog2);
+  const bitmapLog2 = number('BITMAP_LOG2', contract.geometry.bitmapLog2);
+  const depth = number('DEPTH', contract.geometry.depth);
+  const refuse = (why: string): never => {
+    throw new RangeError(`${contract.name} makes no tree of ${page.name} pages: ${why}`);
+  };
+  if (depth < 2) refuse(`a depth of ${depth} leaves no table`);
+  if (tableLog2 < 1 || tableLog2 > page.shift - 3) refuse(`2^${tableLog2} slots are not a page of u64`);
+  if (bitmapLog2 < 5 || bitmapLog2 > page.shift + 3) refuse(`2^${bitmapLog2} bits are not a page of bits`);
   const levelShifts = [0];
   for (let level = 1; level < depth; level++) levelShifts.push(bitmapLog2 + (level - 1) * tableLog2);
-  if ((levelShifts[depth - 1] as number) > 63)
-    throw new RangeError(`a tree of depth ${depth} needs keys above 64 bits`);
+  if ((levelShifts[depth - 1] as number) > 63) refuse(`at a depth of ${depth} keys are above 64 bits`);
+
+  const markerBits = new Int8Array(64).fill(-1);
+  const addressShifts = new Int8Array(64);
+  const orderOfBit = new Int8Array(64).fill(-1);
+  let nrOrders = 0;
+  let plainKeys = true;
+  for (let order = 0; order <= page.physBits - page.shift; order++) {
+    scope.set('ORDER', order);
+    const bit = evaluate(contract.encoding.orderBit, scope);
+    const shift = evaluate(contract.encoding.addressShift, scope);
+    if (bit < 0 || bit > 63 || shift < 0 || shift > 64) break;
+    if (orderOfBit[bit] !== -1) refuse(`orders ${orderOfBit[bit]} and ${order} have one marker bit`);
+    markerBits[order] = bit;
+    addressShifts[order] = shift;
+    orderOfBit[bit] = order;
+    nrOrders = order + 1;
+    if (bit !== page.physBits - page.shift - order || shift !== page.shift + order) plainKeys = false;
+  }
+  if (nrOrders === 0) refuse('order 0 has no marker bit');
+
   return Object.freeze({
     page,
     contract,
-    keyWidth: page.physBits - page.shift + 1,
+    keyWidth,
     tableLog2,
     slots: 2 ** tableLog2,
     bitmapLog2,
+    bitmapWords: 2 ** bitmapLog2 / 32,
     depth,
-    maxOrder: page.physBits - page.shift,
     levelShifts: Object.freeze(levelShifts),
+    bigEndianSlots: contract.entry.byteOrder === 'big',
+    nrOrders,
+    markerBits,
+    addressShifts,
+    orderOfBit,
+    plainKeys,
   });
 }
 
 /**
  * The key of a block: a marker bit that tells the order, and below it the address in units of the block. Literal for
- * any operands: shift counts wrap at 64, so an order above `maxOrder` gives the nonsense that a kernel would compute.
+ * any operands: shift counts wrap at 64, so an order that has no marker bit gives the nonsense that a kernel computes.
  * @param order unsigned 32-bit.
  */
 export function encodeKey(geometry: RadixGeometry, physLo: number, physHi: number, order: number): U64 {
-  const { page } = geometry;
-  const marker = shl64(1, 0, page.physBits - page.shift - order);
-  const shifted = shr64(physLo, physHi, page.shift + order);
+  const { page, nrOrders } = geometry;
+  const known = order < nrOrders;
+  const bit = known ? (geometry.markerBits[order] as number) : page.physBits - page.shift - order;
+  const shift = known ? (geometry.addressShifts[order] as number) : page.shift + order;
+  const marker = shl64(1, 0, bit);
+  const shifted = shr64(physLo, physHi, shift);
   return { lo: (marker.lo | shifted.lo) >>> 0, hi: (marker.hi | shifted.hi) >>> 0 };
 }
 
@@ -105,11 +137,20 @@ export interface DecodedKey extends U64 {
 /** The block that a key stands for, literal for any key: a key of 0 decodes to order 53 at 4K. */
 export function decodeKey(geometry: RadixGeometry, keyLo: number, keyHi: number): DecodedKey {
   const { page } = geometry;
-  const order = (page.physBits - page.shift - (fls64(keyLo, keyHi) - 1)) >>> 0;
+  const top = fls64(keyLo, keyHi) - 1;
+  const known = top < 0 ? -1 : (geometry.orderOfBit[top] as number);
+  if (known >= 0 && !geometry.plainKeys) {
+    // The marker need not fall off the top here: take it away first.
+    const marker = shl64(1, 0, top);
+    const phys = shl64(keyLo & ~marker.lo, keyHi & ~marker.hi, geometry.addressShifts[known] as number);
+    return { ...phys, order: known };
+  }
+  const order = (page.physBits - page.shift - top) >>> 0;
   const phys = shl64(keyLo, keyHi, page.shift + order);
   if (page.physBits === 64) return { ...phys, order };
-  const mask = page.physBits >= 32 ? [0xffff_ffff, 2 ** (page.physBits - 32) - 1] : [2 ** page.physBits - 1, 0];
-  return { lo: (phys.lo & (mask[0] as number)) >>> 0, hi: (phys.hi & (mask[1] as number)) >>> 0, order };
+  const maskLo = page.physBits >= 32 ? -1 : 2 ** page.physBits - 1;
+  const maskHi = page.physBits >= 32 ? 2 ** (page.physBits - 32) - 1 : 0;
+  return { lo: (phys.lo & maskLo) >>> 0, hi: (phys.hi & maskHi) >>> 0, order };
 }
 
 /** The size in bytes of a decoded block as the kernel computes it: 1 shifted by page shift + order, modulo 64. */

@@ -17,7 +17,7 @@ import {
   type RadixCallbacks,
   RadixWalk,
 } from './radix-walk.ts';
-import { fls64, shl64, u64Of } from './u64.ts';
+import { fls64, shl64, swap32, u64Of } from './u64.ts';
 
 /**
  * Where a tree gets its pages. Neither call may change any page but the one it is about: the tree keeps what it knows
@@ -80,7 +80,8 @@ export class RadixTree implements OutgoingMap {
   #root: PhysAddr | undefined;
 
   // Copies of the geometry for the hot path.
-  readonly #maxOrder: number;
+  readonly #orderLimit: number;
+  readonly #markerBits: Int8Array;
   readonly #bitmapLog2: number;
   readonly #bitmapMask: number;
   readonly #pfnLimit: number;
@@ -110,10 +111,12 @@ export class RadixTree implements OutgoingMap {
     this.#translate = options.translate ?? exactPointer;
     this.#names = options.functionNames ?? FUNCTION_NAMES;
     this.#root = options.root;
-    this.#maxOrder = geometry.maxOrder;
+    const { page } = geometry;
+    this.#orderLimit = geometry.plainKeys ? geometry.nrOrders - 1 : 0;
+    this.#markerBits = geometry.markerBits;
     this.#bitmapLog2 = geometry.bitmapLog2;
     this.#bitmapMask = 2 ** geometry.bitmapLog2 - 1;
-    this.#pfnLimit = Math.min(2 ** geometry.maxOrder, Number.MAX_SAFE_INTEGER);
+    this.#pfnLimit = 2 ** Math.min(page.physBits - page.shift, 53);
   }
 
   /** The root page, undefined before `init` and after `destroy`. */
@@ -143,8 +146,7 @@ export class RadixTree implements OutgoingMap {
    * -EINVAL without a root. Operands beyond all orders and addresses give the keys that a kernel would compute.
    */
   preserve(pfn: Pfn, order: Order): 0 | Errno {
-    const maxOrder = this.#maxOrder;
-    if (!(order >= 0 && order < maxOrder && pfn < this.#pfnLimit)) return this.#preserveOdd(pfn, order);
+    if (!(order < this.#orderLimit && order >= 0 && pfn < this.#pfnLimit)) return this.#preserveOdd(pfn, order);
     let lo = pfn >>> 0;
     let hi = (pfn * 2 ** -32) >>> 0;
     if (order > 0) {
@@ -156,7 +158,7 @@ export class RadixTree implements OutgoingMap {
         hi = 0;
       }
     }
-    const marker = maxOrder - order;
+    const marker = this.#markerBits[order] as number;
     if (marker >= 32) hi |= 1 << (marker - 32);
     else lo |= 1 << marker;
     return this.#add(lo | 0, hi | 0);
@@ -341,9 +343,10 @@ export class RadixTree implements OutgoingMap {
 
   /** What a slot points to; undefined for nothing. @throws MachineFault for a pointer that no RAM can be at. */
   #child(slot: PhysAddr): PhysAddr | undefined {
-    const lo = this.#memory.readU32(slot);
-    const hi = this.#memory.readU32((slot + 4) as PhysAddr);
+    let lo = this.#memory.readU32(slot);
+    let hi = this.#memory.readU32((slot + 4) as PhysAddr);
     if ((lo | hi) === 0) return undefined;
+    if (this.geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
     const phys = this.#translate(lo, hi);
     if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
     return phys;
@@ -352,8 +355,12 @@ export class RadixTree implements OutgoingMap {
   /** Writes a link into an own table without disturbing what is known about leaves, where that is possible. */
   #writeLink(slot: PhysAddr, child: PhysAddr): void {
     const memory = this.#memory;
+    let lo = child >>> 0;
+    let hi = Math.floor(child / 0x1_0000_0000);
+    if (this.geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
     if (slot % 8 !== 0) {
-      memory.writeU64(slot, child);
+      memory.writeU32(slot, lo);
+      memory.writeU32((slot + 4) as PhysAddr, hi);
       return;
     }
     const pageBytes = memory.page.sizeBytes;
@@ -361,8 +368,8 @@ export class RadixTree implements OutgoingMap {
     const frame = memory.frameForWrite(((slot - offset) / pageBytes) as Pfn);
     const words = memory.frameWords(frame);
     const at = memory.frameWordOffset(frame) + (offset >>> 2);
-    words[at] = child >>> 0;
-    words[at + 1] = Math.floor(child / 0x1_0000_0000);
+    words[at] = lo;
+    words[at + 1] = hi;
   }
 
   #touchLeaf(leaf: PhysAddr, bit: number, set: boolean, prefixLo: number, prefixHi: number): void {

@@ -2,6 +2,7 @@ import { hexOfHalves, MachineFault, type Pfn, type PhysAddr, type PhysicalMemory
 import { KernelHang } from '../failure.ts';
 import { decodeKey, type RadixGeometry } from './geometry.ts';
 import type { BlockVisitor, IncomingMap, MetadataVisitor } from './memory-map.ts';
+import { swap32 } from './u64.ts';
 
 /**
  * How a kernel makes an address of the 64 bits that it finds in a table: the identity, or where an architecture's
@@ -193,12 +194,14 @@ export class RadixWalk {
 
   #table(view: NodeView, level: number, keyLo: number, keyHi: number): number {
     const { words, offset, phys } = view;
-    const shift = this.#geometry.levelShifts[level] as number;
-    const nrSlots = view.nrWords >>> 1;
+    const geometry = this.#geometry;
+    const shift = geometry.levelShifts[level] as number;
+    const nrSlots = Math.min(view.nrWords >>> 1, geometry.slots);
     for (let i = 0; i < nrSlots; i++) {
-      const lo = words[offset + 2 * i] as number;
-      const hi = words[offset + 2 * i + 1] as number;
+      let lo = words[offset + 2 * i] as number;
+      let hi = words[offset + 2 * i + 1] as number;
       if ((lo | hi) === 0) continue;
+      if (geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
       const indexLo = shift < 32 ? i << shift : 0;
       const indexHi = shift < 32 ? i >>> (32 - shift) : i << (shift - 32);
       const result = this.#node(lo, hi, level - 1, keyLo | indexLo, keyHi | indexHi, phys + 8 * i);
@@ -208,7 +211,8 @@ export class RadixWalk {
   }
 
   #keys(view: NodeView, keyLo: number, keyHi: number): number {
-    const { words, offset, nrWords } = view;
+    const { words, offset } = view;
+    const nrWords = Math.min(view.nrWords, this.#geometry.bitmapWords);
     const leaf = this.#callbacks.leaf as (keyLo: number, keyHi: number) => number;
     const high = keyHi >>> 0;
     for (let i = 0; i < nrWords; i++) {
@@ -226,14 +230,16 @@ export class RadixWalk {
 
   /** @returns how many blocks there were. */
   #blocks(view: NodeView, keyLo: number, keyHi: number, visit: BlockVisitor): number {
-    const { words, offset, nrWords } = view;
+    const { words, offset } = view;
     const geometry = this.#geometry;
+    const nrWords = Math.min(view.nrWords, geometry.bitmapWords);
     let count = 0;
-    if ((keyLo | keyHi) === 0) {
-      // The lowest leaf alone holds marker bits, so each of its keys may be of another order.
+    if ((keyLo | keyHi) === 0 || !geometry.plainKeys) {
+      // The lowest leaf holds marker bits itself, so each of its keys may be of another order.
       for (let i = 0; i < nrWords; i++) {
         for (let word = words[offset + i] as number; word !== 0; word &= word - 1) {
-          const block = decodeKey(geometry, 32 * i + 31 - Math.clz32(word & -word), 0);
+          const index = 32 * i + 31 - Math.clz32(word & -word);
+          const block = decodeKey(geometry, (keyLo | index) >>> 0, keyHi >>> 0);
           visit(block.lo, block.hi, block.order);
           count++;
         }

@@ -42,3 +42,8 @@ export function u64OfBig(value: bigint): U64 {
 export function bigOf(lo: number, hi: number): bigint {
   return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }
+
+/** The four bytes in reverse order. */
+export function swap32(value: number): number {
+  return ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
+}

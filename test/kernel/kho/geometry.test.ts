@@ -1,15 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  decodeKey,
-  encodeKey,
-  RADIX_RFC_V1,
-  RADIX_V3,
-  RADIX_V3_RC5,
-  radixDepth,
-  radixGeometry,
-  tableIndex,
-} from '../../../kernel/kho/geometry.ts';
+import type { RadixContract } from '../../../kernel/abi/contract.ts';
+import { RADIX_RFC_V1, RADIX_V2, RADIX_V3, RADIX_V4 } from '../../../kernel/abi/radix.ts';
+import { decodeKey, encodeKey, radixGeometry, tableIndex } from '../../../kernel/kho/geometry.ts';
 import { bigOf, u64OfBig } from '../../../kernel/kho/u64.ts';
 import { makePageSize, PAGE_4K, PAGE_16K, PAGE_64K, PAGE_SIZES } from '../../../machine/index.ts';
 
@@ -21,10 +14,23 @@ test.each([
   expect(radixGeometry(page)).toMatchObject({ keyWidth, tableLog2, bitmapLog2, depth, slots: 2 ** tableLog2 });
 });
 
-test('the depth formula that forgot the marker bit differs at 16K alone', () => {
-  expect(PAGE_SIZES.map((page) => radixDepth(RADIX_V3, page))).toEqual([6, 5, 4]);
-  expect(PAGE_SIZES.map((page) => radixDepth(RADIX_V3_RC5, page))).toEqual([6, 4, 4]);
-  expect(PAGE_SIZES.map((page) => radixDepth(RADIX_RFC_V1, page))).toEqual([6, 5, 4]);
+function withDepth(depth: string): RadixContract {
+  return { ...RADIX_V4, geometry: { ...RADIX_V4.geometry, depth } };
+}
+
+test('the depth is a formula of the contract: the one that forgot the marker bit differs at 16K alone', () => {
+  const depths = (contract: RadixContract) => PAGE_SIZES.map((page) => radixGeometry(page, contract).depth);
+  expect(depths(RADIX_V2)).toEqual([6, 4, 4]);
+  expect(depths(RADIX_V3)).toEqual([6, 5, 4]);
+  expect(depths(RADIX_V4)).toEqual([6, 5, 4]);
+  expect(depths(RADIX_RFC_V1)).toEqual([6, 5, 4]);
+});
+
+test('formulas that make no tree are refused with the reason', () => {
+  expect(() => radixGeometry(PAGE_4K, withDepth('1'))).toThrow('a depth of 1 leaves no table');
+  expect(() => radixGeometry(PAGE_4K, withDepth('8'))).toThrow('keys are above 64 bits');
+  const wide: RadixContract = { ...RADIX_V4, geometry: { ...RADIX_V4.geometry, tableLog2: 10 } };
+  expect(() => radixGeometry(PAGE_4K, wide)).toThrow('not a page of u64');
 });
 
 test('a geometry of tiny pages follows from the same formulas', () => {
@@ -65,7 +71,7 @@ describe.each(PAGE_SIZES)('keys with $name pages', (page) => {
   test('any block decodes to itself, and no two blocks share a key', () => {
     fc.assert(
       fc.property(
-        fc.integer({ min: 0, max: geometry.maxOrder - 1 }),
+        fc.integer({ min: 0, max: geometry.nrOrders - 2 }),
         fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
         (order, raw) => {
           const shift = BigInt(page.shift + order);
