@@ -7,10 +7,12 @@ import {
   type PhysicalMemory,
 } from '../../machine/index.ts';
 import { EINVAL, ENOMEM, ERANGE, type Errno } from '../errno.ts';
+import { KernelHang } from '../failure.ts';
 import type { KernelLog } from '../log.ts';
 import { encodeKey, type RadixGeometry, tableIndex } from './geometry.ts';
 import type { BlockVisitor, OutgoingMap } from './memory-map.ts';
 import {
+  DEFAULT_WALK_STEPS,
   exactPointer,
   MemoryNodeSource,
   type PointerTranslation,
@@ -39,6 +41,8 @@ export interface RadixTreeOptions {
    */
   readonly rejectWideKeys?: boolean;
   readonly translate?: PointerTranslation;
+  /** Bound of a walk, DEFAULT_WALK_STEPS unless given. */
+  readonly maxWalkSteps?: number;
   /** The names under which WARNs are printed. */
   readonly functionNames?: { readonly add: string; readonly del: string; readonly walk: string };
 }
@@ -60,6 +64,9 @@ const CACHE_MASK = (1 << CACHE_LOG2) - 1;
 /** Misses of the last leaf before the cache is made: small trees do without. */
 const CACHE_AFTER = 64;
 
+/** Pages that `destroy` gives back before it is taken to hang. */
+const MAX_DESTROYED_NODES = 2 ** 22;
+
 /**
  * The radix tree in simulated RAM, literally as the kernel keeps it: insert makes missing tables on the way down,
  * delete clears a bit and never frees a page, nothing is validated.
@@ -76,8 +83,10 @@ export class RadixTree implements OutgoingMap {
   readonly #log: RadixTreeOptions['log'];
   readonly #rejectWideKeys: boolean;
   readonly #translate: PointerTranslation;
+  readonly #maxWalkSteps: number;
   readonly #names: typeof FUNCTION_NAMES;
   #root: PhysAddr | undefined;
+  #destroyed = 0;
 
   // Copies of the geometry for the hot path.
   readonly #orderLimit: number;
@@ -109,6 +118,7 @@ export class RadixTree implements OutgoingMap {
     this.#log = options.log;
     this.#rejectWideKeys = options.rejectWideKeys ?? true;
     this.#translate = options.translate ?? exactPointer;
+    this.#maxWalkSteps = options.maxWalkSteps ?? DEFAULT_WALK_STEPS;
     this.#names = options.functionNames ?? FUNCTION_NAMES;
     this.#root = options.root;
     const { page } = geometry;
@@ -414,21 +424,27 @@ export class RadixTree implements OutgoingMap {
       return EINVAL;
     }
     const { lo, hi } = u64Of(this.#root);
-    return new RadixWalk(this.#source(), this.geometry, callbacks).run(lo, hi);
+    return new RadixWalk(this.#source(), this.geometry, callbacks, this.#maxWalkSteps).run(lo, hi);
   }
 
   #source(): MemoryNodeSource {
     return new MemoryNodeSource(this.#memory, this.#translate);
   }
 
-  /** Gives back every page, children before their table, and forgets the root. */
+  /**
+   * Gives back every page, children before their table, and forgets the root. A page that is reached twice is given
+   * back twice.
+   * @throws MachineFault for a wild pointer, KernelHang when there are more pages than any machine has tables.
+   */
   destroy(): void {
     if (this.#root === undefined) return;
+    this.#destroyed = 0;
     this.#destroyNode(this.#root, this.geometry.depth - 1);
     this.setRoot(undefined);
   }
 
   #destroyNode(node: PhysAddr, level: number): void {
+    if (++this.#destroyed > MAX_DESTROYED_NODES) throw new KernelHang('the destruction of the radix tree');
     if (level > 0) {
       for (let i = 0; i < this.geometry.slots; i++) {
         const child = this.#child(this.#slotAddress(node, i));

@@ -125,11 +125,14 @@ export class MemoryNodeSource implements NodeSource {
   }
 }
 
+/** What a key counts in steps; a word of a page that is looked at counts as one. */
+const STEPS_PER_KEY = 32;
+
 /**
- * How many words a walk may look at (a key counts as 16) before it is taken to hang: about 2 seconds of work. A tree
- * that keeps 64 TiB of single pages has as many.
+ * How many steps a walk may make before it is taken to hang: seconds of work. That is 2^26 keys, 256 GiB of single 4K
+ * pages. Only a tree whose pages are shared over and over needs more.
  */
-export const DEFAULT_WALK_STEPS = 2 ** 31;
+export const DEFAULT_WALK_STEPS = 2 ** 26 * STEPS_PER_KEY;
 
 /**
  * The one walk over a tree, depth first in ascending slot order, as literal as the kernel's: it checks no address, no
@@ -179,7 +182,7 @@ export class RadixWalk {
     if (level > 0) {
       result = this.#table(view, level, keyLo, keyHi);
     } else if (callbacks.block !== undefined) {
-      this.#spend(16 * this.#blocks(view, keyLo, keyHi, callbacks.block));
+      this.#spend(STEPS_PER_KEY * this.#blocks(view, keyLo, keyHi, callbacks.block));
     } else if (callbacks.leaf !== undefined) {
       result = this.#keys(view, keyLo, keyHi);
     }
@@ -220,7 +223,7 @@ export class RadixWalk {
       while (word !== 0) {
         const lowest = word & -word;
         word ^= lowest;
-        this.#stepsLeft -= 16;
+        this.#stepsLeft -= STEPS_PER_KEY;
         const result = leaf((keyLo | (32 * i + 31 - Math.clz32(lowest))) >>> 0, high);
         if (result !== 0) return result;
       }
