@@ -1,4 +1,5 @@
 import {
+  ilog2,
   junk,
   NUMA_NO_NODE,
   type Order,
@@ -12,7 +13,7 @@ import {
 import type { FaultInjector } from '../fault-injection.ts';
 import type { KernelLog } from '../log.ts';
 import { FreeArea, type FreeAreaVersion } from './free-area.ts';
-import type { AllocOptions, PageAllocator } from './page-allocator.ts';
+import type { AllocOptions, BulkPageAllocator, FrameRun } from './page-allocator.ts';
 import { PageFlag, type PageStates } from './page-states.ts';
 
 /** Where free memory lies: in pageblocks that serve everything, or in CMA ones (scratch), for movable pages only. */
@@ -66,7 +67,7 @@ export interface BuddyVersion {
  *
  * Every free page holds junk, so that memory which was not reserved when it should have been shows up as damage.
  */
-export class BuddyAllocator implements PageAllocator {
+export class BuddyAllocator implements BulkPageAllocator {
   readonly maxPageOrder: number;
   readonly #ctx: BuddyContext;
   readonly #nodes: readonly NodeAreas[];
@@ -173,6 +174,14 @@ export class BuddyAllocator implements PageAllocator {
   allocPages(order: Order, options: AllocOptions = {}): Pfn | undefined {
     if (this.#ctx.faults?.fails(ALLOC_PAGES_SITE) === true) return undefined;
     if (order > this.maxPageOrder) return undefined;
+    const pfn = this.#take(order, options);
+    if (pfn < 0) return undefined;
+    this.#prepare(pfn as Pfn, order, options);
+    return pfn as Pfn;
+  }
+
+  /** A block by the order of nodes and kinds that the options ask for; -1 for none. */
+  #take(order: number, options: AllocOptions): number {
     const preferred = options.nid === undefined || options.nid === NUMA_NO_NODE ? 0 : options.nid;
     const nodes = this.#nodes;
     let first = nodes.findIndex((node) => node.nid >= preferred);
@@ -181,11 +190,33 @@ export class BuddyAllocator implements PageAllocator {
       const node = nodes[(first + i) % nodes.length] as NodeAreas;
       if (options.thisNode === true && node.nid !== preferred) continue;
       const pfn = this.#takeFrom(node, order, options.migratetype === 'movable');
-      if (pfn < 0) continue;
-      this.#prepare(pfn as Pfn, order, options);
-      return pfn as Pfn;
+      if (pfn >= 0) return pfn;
     }
-    return undefined;
+    return -1;
+  }
+
+  /** One call of the fault site, however many pages. Takes whole blocks and splits them, largest first. */
+  allocPagesBulk(nrPages: number, options: AllocOptions = {}): FrameRun[] | undefined {
+    if (this.#ctx.faults?.fails(ALLOC_PAGES_SITE) === true) return undefined;
+    const runs: { pfn: Pfn; nrPages: number }[] = [];
+    let order = this.maxPageOrder;
+    let left = nrPages;
+    while (left > 0) {
+      order = Math.min(order, ilog2(left));
+      const pfn = this.#take(order, options);
+      if (pfn < 0) {
+        if (order-- > 0) continue;
+        for (const run of runs) this.#release(run.pfn, run.nrPages);
+        return undefined;
+      }
+      this.#ctx.pages.claimPages(pfn as Pfn, 2 ** order);
+      if (options.zero === true) this.#ctx.memory.fillPages(pfn as Pfn, 2 ** order, ZERO_FILL);
+      left -= 2 ** order;
+      const last = runs.at(-1);
+      if (last !== undefined && last.pfn + last.nrPages === pfn) last.nrPages += 2 ** order;
+      else runs.push({ pfn: pfn as Pfn, nrPages: 2 ** order });
+    }
+    return runs;
   }
 
   #takeFrom(node: NodeAreas, order: number, movable: boolean): number {

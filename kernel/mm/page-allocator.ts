@@ -14,6 +14,21 @@ export interface PageAllocator {
   freePages(pfn: Pfn, order: Order): void;
 }
 
+/** An allocator that hands out many single pages in one call, as vmalloc and shmem want them. */
+export interface BulkPageAllocator extends PageAllocator {
+  /**
+   * Takes `nrPages` single pages (order 0, each to be freed on its own), as few runs of neighbours as can be had.
+   * @returns the runs, undefined (and nothing taken) when there are not enough.
+   */
+  allocPagesBulk(nrPages: number, options?: AllocOptions): FrameRun[] | undefined;
+}
+
+/** Neighbouring frames. */
+export interface FrameRun {
+  readonly pfn: Pfn;
+  readonly nrPages: number;
+}
+
 export interface AllocOptions {
   /** Fill with zeroes (__GFP_ZERO). */
   readonly zero?: boolean;

@@ -399,6 +399,13 @@ export class PageStates {
     }
   }
 
+  /** What `claimBlock` makes of single pages, for `nrPages` of them at once. */
+  claimPages(start: Pfn, nrPages: number): void {
+    this.#update(start, nrPages, (_lo, _hi, _ref, meta) =>
+      this.#intern(0, 0, 1, meta & ~(COMPOUND_MASK | PageFlag.free)),
+    );
+  }
+
   /** The frames of a range whose private is not 0, ascending. */
   *withPrivate(start: Pfn, nrPages: number): Generator<Pfn> {
     for (const run of this.runs(start, (start + nrPages) as Pfn)) {
