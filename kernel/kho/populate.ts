@@ -1,11 +1,12 @@
 import type { Arch, BootHandoff, PageSize, PhysAddr, PhysicalMemory } from '../../machine/index.ts';
 import type { Memblock } from '../../machine/memblock/memblock.ts';
-import { EFAULT, EINVAL, ENOENT, type Errno, errnoName } from '../errno.ts';
+import { EFAULT, EINVAL, ENOENT, type Errno } from '../errno.ts';
 import { fdtCheckHeader, fdtNodeCheckCompatible } from '../fdt/read.ts';
 import type { KernelLog } from '../log.ts';
 import type { Release } from '../release.ts';
 import { earlyMemremapFits, fdtViewAt } from './fdt-view.ts';
 import { IncomingRootFdt, mapOf } from './root-fdt.ts';
+import { populateScratch, readScratchArray, type ScratchArea } from './scratch.ts';
 
 /** What kho_populate works with. */
 export interface PopulateContext {
@@ -17,31 +18,11 @@ export interface PopulateContext {
   readonly release: Release;
 }
 
-/** A scratch area, as the array lists it. */
-export interface ScratchArea {
-  readonly base: PhysAddr;
-  readonly sizeBytes: number;
-}
-
 /** A handover that was accepted: what the rest of the boot works from. */
 export interface IncomingHandover {
   readonly fdt: IncomingRootFdt;
   readonly scratchArray: { readonly phys: PhysAddr; readonly sizeBytes: number };
   readonly scratch: readonly ScratchArea[];
-}
-
-const SCRATCH_ENTRY_BYTES = 16;
-
-/** The array of scratch areas at `phys`. @throws MachineFault outside RAM. */
-export function readScratchArray(memory: PhysicalMemory, phys: PhysAddr, sizeBytes: number): ScratchArea[] {
-  const areas: ScratchArea[] = [];
-  for (let at = 0; at + SCRATCH_ENTRY_BYTES <= sizeBytes; at += SCRATCH_ENTRY_BYTES) {
-    areas.push({
-      base: memory.readU64((phys + at) as PhysAddr) as PhysAddr,
-      sizeBytes: memory.readU64((phys + at + 8) as PhysAddr),
-    });
-  }
-  return areas;
 }
 
 function earlyMemremap(ctx: PopulateContext, phys: number, sizeBytes: number): boolean {
@@ -108,20 +89,7 @@ function tryPopulate(ctx: PopulateContext, handoff: BootHandoff): IncomingHandov
     return EFAULT;
   }
   const areas = readScratchArray(memory, scratch.phys, scratch.sizeBytes);
-  for (const area of areas) {
-    memblock.add(area.base, area.sizeBytes);
-    const err = memblock.markKhoScratch(area.base, area.sizeBytes);
-    if (err !== 0) {
-      log.warn(`KHO: failed to mark the scratch region 0x${pa(area.base)}+0x${pa(area.sizeBytes)}: ${errnoName(err)}`);
-      return err as Errno;
-    }
-  }
-  memblock.reserve(scratch.phys, scratch.sizeBytes);
-  memblock.khoScratchOnly = true;
+  const err = populateScratch(memblock, areas, scratch.phys, scratch.sizeBytes, log);
+  if (err !== 0) return err;
   return { fdt: new IncomingRootFdt(memory, release.root, fdt.phys), scratchArray: scratch, scratch: areas };
-}
-
-/** %pa: 16 digits. */
-function pa(value: number): string {
-  return BigInt(value).toString(16).padStart(16, '0');
 }
