@@ -35,7 +35,7 @@ import { VMALLOC_V1, VMALLOC_V2 } from './abi/vmalloc.ts';
 export interface ReleaseQuirks {
   /** What the retrieving walk leaves in the head page's `private`: the bare order before 6.18. */
   readonly pagePrivate: 'order' | 'order-and-magic';
-  /** The walk keeps a block's size in a 32-bit int: blocks of 2 GiB and more get a wrong size (up to 7.0). */
+  /** The walk keeps a block's size in a 32-bit int: blocks of 2 GiB and more get a wrong size (up to 7.1). */
   readonly retrieveSizeIsInt: boolean;
   /** Restoring refuses orders above MAX_PAGE_ORDER (up to 7.0). */
   readonly restoreChecksMaxOrder: boolean;
@@ -238,7 +238,6 @@ const KHO_V2_MASTER: Release = {
   map: RADIX_V2,
   quirks: {
     ...V7_0.quirks,
-    retrieveSizeIsInt: false,
     restoreChecksMaxOrder: false,
     finalize: 'none',
   },
@@ -282,7 +281,7 @@ const V7_2: Release = {
   luo: LUO_V5,
   session: LUO_SESSION_V5,
   flb: LUO_FLB_V5,
-  quirks: { ...V7_1.quirks, scratchAlignment: 'max-order' },
+  quirks: { ...V7_1.quirks, retrieveSizeIsInt: false, scratchAlignment: 'max-order' },
 };
 
 const V7_3: Release = {
