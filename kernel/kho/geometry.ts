@@ -1,6 +1,5 @@
 import type { PageSize } from '../../machine/index.ts';
-import { constantsOf, type RadixContract } from '../abi/contract.ts';
-import { evaluate } from '../abi/expression.ts';
+import { type RadixContract, radixNumbersOf } from '../abi/contract.ts';
 import { RADIX_V4 } from '../abi/radix.ts';
 import { fls64, shl64, shr64, type U64 } from './u64.ts';
 
@@ -56,16 +55,8 @@ export interface RadixGeometry {
  * cannot be evaluated.
  */
 export function radixGeometry(page: PageSize, contract: RadixContract = RADIX_V4): RadixGeometry {
-  const scope = constantsOf(contract, page);
-  const number = (name: string, expression: string | number): number => {
-    const value = evaluate(expression, scope);
-    scope.set(name, value);
-    return value;
-  };
-  const keyWidth = number('KEY_WIDTH', contract.geometry.keyWidth);
-  const tableLog2 = number('TABLE_LOG2', contract.geometry.tableLog2);
-  const bitmapLog2 = number('BITMAP_LOG2', contract.geometry.bitmapLog2);
-  const depth = number('DEPTH', contract.geometry.depth);
+  const numbers = radixNumbersOf(contract, page);
+  const { keyWidth, tableLog2, bitmapLog2, depth } = numbers;
   const refuse = (why: string): never => {
     throw new RangeError(`${contract.name} makes no tree of ${page.name} pages: ${why}`);
   };
@@ -81,10 +72,8 @@ export function radixGeometry(page: PageSize, contract: RadixContract = RADIX_V4
   const orderOfBit = new Int8Array(64).fill(-1);
   let nrOrders = 0;
   let plainKeys = true;
-  for (let order = 0; order <= page.physBits - page.shift; order++) {
-    scope.set('ORDER', order);
-    const bit = evaluate(contract.encoding.orderBit, scope);
-    const shift = evaluate(contract.encoding.addressShift, scope);
+  for (const [order, bit] of numbers.orderBits.entries()) {
+    const shift = numbers.addressShifts[order] as number;
     if (bit < 0 || bit > 63 || shift < 0 || shift > 64) break;
     if (orderOfBit[bit] !== -1) refuse(`orders ${orderOfBit[bit]} and ${order} have one marker bit`);
     markerBits[order] = bit;
@@ -139,7 +128,8 @@ export function decodeKey(geometry: RadixGeometry, keyLo: number, keyHi: number)
   const { page } = geometry;
   const top = fls64(keyLo, keyHi) - 1;
   const known = top < 0 ? -1 : (geometry.orderOfBit[top] as number);
-  if (known >= 0 && !geometry.plainKeys) {
+  if (!geometry.plainKeys) {
+    if (known < 0) return { lo: 0, hi: 0, order: 0xffff_ffff };
     // The marker need not fall off the top here: take it away first.
     const marker = shl64(1, 0, top);
     const phys = shl64(keyLo & ~marker.lo, keyHi & ~marker.hi, geometry.addressShifts[known] as number);

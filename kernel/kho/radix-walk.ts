@@ -39,9 +39,10 @@ export class NodeView {
 export interface NodeSource {
   /**
    * Finds the page that a table's slot (or the root value) points to, at any byte address.
+   * @param linkPhys address of that slot, -1 for the root.
    * @returns false when it is absent and the walk is to go on without it.
    */
-  open(lo: number, hi: number, level: number, view: NodeView): boolean;
+  open(lo: number, hi: number, level: number, linkPhys: number, view: NodeView): boolean;
   /** The walk came to the end of a page of which only `view.nrWords` words are in RAM. */
   cutShort(view: NodeView): void;
 }
@@ -53,8 +54,6 @@ export interface RadixCallbacks {
    * @param linkPhys address of the slot that points to it, -1 for the root.
    */
   node?(phys: PhysAddr, level: number, linkPhys: number): number;
-  /** Whether to look into a page that `node` was told of. A kernel always does; an audit does so once for each page. */
-  descend?(phys: PhysAddr, level: number): boolean;
   /** Each set bit, as the key that it stands for. */
   leaf?(keyLo: number, keyHi: number): number;
   /** Each set bit, as the block that its key decodes to. Instead of `leaf`. */
@@ -74,7 +73,7 @@ export class MemoryNodeSource implements NodeSource {
   }
 
   /** @throws MachineFault outside RAM. */
-  open(lo: number, hi: number, _level: number, view: NodeView): boolean {
+  open(lo: number, hi: number, _level: number, _linkPhys: number, view: NodeView): boolean {
     const phys = this.#translate(lo, hi);
     if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
     const memory = this.#memory;
@@ -171,12 +170,11 @@ export class RadixWalk {
   #node(lo: number, hi: number, level: number, keyLo: number, keyHi: number, linkPhys: number): number {
     const view = this.#views[level] as NodeView;
     const callbacks = this.#callbacks;
-    if (!this.#source.open(lo, hi, level, view)) return 0;
+    if (!this.#source.open(lo, hi, level, linkPhys, view)) return 0;
     if (callbacks.node !== undefined) {
       const result = callbacks.node(view.phys, level, linkPhys);
       if (result !== 0) return result;
     }
-    if (callbacks.descend?.(view.phys, level) === false) return 0;
     this.#spend(view.nrWords);
     let result = 0;
     if (level > 0) {
