@@ -282,11 +282,16 @@ export class BuddyAllocator implements BulkPageAllocator {
    */
   freePages(pfn: Pfn, order: Order): void {
     const { pages } = this.#ctx;
-    const nrPages = 2 ** order;
     if (order === 0 && pages.has(pfn, PageFlag.managed) && !pages.has(pfn, PageFlag.free)) {
       this.#freeOne(pfn);
       return;
     }
+    this.freePagesBulk(pfn, 2 ** order);
+  }
+
+  /** As `freePages`, of any number of pages; a bad page among them stops it before any is freed. */
+  freePagesBulk(pfn: Pfn, nrPages: number): void {
+    const { pages } = this.#ctx;
     for (const run of pages.runs(pfn, (pfn + nrPages) as Pfn)) {
       const bad = (run.state.flags & PageFlag.free) !== 0 || (run.state.flags & PageFlag.managed) === 0;
       if (bad) {

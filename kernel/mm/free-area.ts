@@ -203,6 +203,13 @@ export class FreeArea {
     return chunk;
   }
 
+  /** The slot needs no chunk any more; one that no version can hold is used again. */
+  #dropChunk(region: Region, slotInRegion: number): void {
+    const chunk = region.chunks[slotInRegion] as number;
+    if (chunk > 0 && this.#chunkEpochs[chunk] === this.#epoch) this.#spareChunks.push(chunk);
+    region.chunks[slotInRegion] = 0;
+  }
+
   // --- single bits, of the slot that was located -------------------------------------------------------------------
 
   /** Whether the block at `index` of the slot is in the free list of this order. */
@@ -230,9 +237,7 @@ export class FreeArea {
       const slab = this.#slab(chunk);
       slab[at] = (slab[at] as number) | (1 << (bit & 31));
     } else {
-      const chunk = region.chunks[inRegion] as number;
-      if (chunk > 0 && this.#chunkEpochs[chunk] === this.#epoch) this.#spareChunks.push(chunk);
-      region.chunks[inRegion] = 0;
+      this.#dropChunk(region, inRegion);
     }
     const word = order * REGION_WORDS + (inRegion >>> 5);
     region.avail[word] = (region.avail[word] as number) | (1 << (inRegion & 31));
@@ -319,7 +324,7 @@ export class FreeArea {
           const inRegion = s & (REGION_SLOTS - 1);
           const word = this.maxOrder * REGION_WORDS + (inRegion >>> 5);
           region.avail[word] = (region.avail[word] as number) | (1 << (inRegion & 31));
-          region.chunks[inRegion] = 0;
+          this.#dropChunk(region, inRegion);
         }
       }
       const at = this.maxOrder * this.#summaryWords + (regionIndex >>> 5);

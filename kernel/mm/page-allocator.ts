@@ -21,6 +21,8 @@ export interface BulkPageAllocator extends PageAllocator {
    * @returns the runs, undefined (and nothing taken) when there are not enough.
    */
   allocPagesBulk(nrPages: number, options?: AllocOptions): FrameRun[] | undefined;
+  /** Gives back neighbouring single pages. */
+  freePagesBulk(pfn: Pfn, nrPages: number): void;
 }
 
 /** Neighbouring frames. */

@@ -1,8 +1,9 @@
 import { type Fill, type Order, type Pfn, type PhysAddr, pageAlignUp, ZERO_FILL } from '../../machine/index.ts';
 import { EINVAL, ENOMEM, EPERM, type Errno } from '../errno.ts';
-import { folioPut, isCma, type MmContext, migrateFolio } from './folio.ts';
+import { folioPut, type MmContext, migrateFolio } from './folio.ts';
 import type { AllocOptions } from './page-allocator.ts';
 import { type CachedFolio, FolioFlag, PageCache } from './page-cache.ts';
+import { PageFlag } from './page-states.ts';
 
 /** The seals of a memfd, with the values of F_ADD_SEALS. */
 export const Seal = {
@@ -237,9 +238,7 @@ export class ShmemFile {
     const nrPages = Math.ceil(this.sizeBytes / this.#pageBytes);
     const result = this.#populate(0, nrPages, FolioFlag.uptodate);
     if (result !== 0) return result;
-    const inCma: CachedFolio[] = [];
-    for (const folio of this.pinnedFolios()) if (isCma(this.#mm.pages, folio)) inCma.push(folio);
-    for (const folio of inCma) {
+    for (const folio of this.#foliosInCma(nrPages)) {
       const moved = migrateFolio(this.#mm, folio, this.#alloc);
       if (moved === undefined) return ENOMEM;
       this.cache.replace(folio.index, moved.pfn);
@@ -254,6 +253,24 @@ export class ShmemFile {
       if (folio.index >= nrPages) return;
       yield folio;
     }
+  }
+
+  /** The folios among the first `nrPages` pages of the file whose head lies in CMA memory. */
+  #foliosInCma(nrPages: number): CachedFolio[] {
+    const out: CachedFolio[] = [];
+    for (const run of this.cache.runs()) {
+      if (run.index >= nrPages) break;
+      const end = (run.pfn + run.nrFolios * 2 ** run.order) as Pfn;
+      for (const frames of this.#mm.pages.runs(run.pfn, end)) {
+        if ((frames.state.flags & PageFlag.cma) === 0) continue;
+        for (let i = 0; i < frames.nrPages; i++) {
+          const index = run.index + frames.start + i - run.pfn;
+          const folio = index < nrPages ? this.cache.find(index) : undefined;
+          if (folio?.index === index) out.push(folio);
+        }
+      }
+    }
+    return out;
   }
 
   /** Zeroes a folio that was never used, and marks it up to date. */
@@ -331,10 +348,27 @@ export class ShmemFile {
 
   /** The last reference to the file is gone: all its folios are put. */
   release(): void {
-    const folios = this.cache.folios();
+    const cache = this.cache;
     this.cache = new PageCache();
     this.sizeBytes = 0;
-    for (const folio of folios) folioPut(this.#mm, folio);
+    const { pages, allocator } = this.#mm;
+    for (const run of cache.runs()) {
+      if (run.order > 0) {
+        for (let i = 0; i < run.nrFolios; i++) {
+          folioPut(this.#mm, { pfn: (run.pfn + i * 2 ** run.order) as Pfn, order: run.order });
+        }
+        continue;
+      }
+      for (const frames of [...pages.runs(run.pfn, (run.pfn + run.nrFolios) as Pfn)]) {
+        if (frames.state.refcount === 1) {
+          allocator.freePagesBulk(frames.start, frames.nrPages);
+          continue;
+        }
+        for (let i = 0; i < frames.nrPages; i++) {
+          folioPut(this.#mm, { pfn: (frames.start + i) as Pfn, order: 0 as Order });
+        }
+      }
+    }
   }
 
   // --- versions ---------------------------------------------------------------------------------------------------

@@ -142,5 +142,12 @@ function allocHuge(
 
 /** Frees an area with its pages. */
 export function vfree(mm: MmContext, area: VmallocArea): void {
-  for (const pfn of area.blocks) mm.allocator.freePages(pfn, area.order);
+  const size = 2 ** area.order;
+  for (let i = 0; i < area.blocks.length; ) {
+    const first = area.blocks[i] as Pfn;
+    let nr = 1;
+    while (area.blocks[i + nr] === first + nr * size) nr++;
+    mm.allocator.freePagesBulk(first, nr * size);
+    i += nr;
+  }
 }

@@ -152,6 +152,24 @@ describe.each(PAGE_SIZES)('buddy allocator with $name pages', (page) => {
     expect(buddy.allocPages(ORDER_0)).toBeDefined();
   });
 
+  test('single pages in bulk are neighbours where that can be, and go back in bulk or one by one', () => {
+    const { buddy, pages, memory } = two();
+    buddy.addFreeRange((4 * block) as Pfn, 8 * block);
+    const first = buddy.allocPages(ORDER_0) as Pfn;
+    const runs = buddy.allocPagesBulk(2 * block + 1, { zero: true }) ?? [];
+    expect(runs.reduce((sum, run) => sum + run.nrPages, 0)).toBe(2 * block + 1);
+    expect(runs[0]).toEqual({ pfn: 5 * block, nrPages: 2 * block });
+    expect(pages.refcount((6 * block + 3) as Pfn)).toBe(1);
+    expect(memory.holdsFill((6 * block + 3) as Pfn, ZERO_FILL)).toBe(true);
+    buddy.freePages((6 * block + 3) as Pfn, ORDER_0);
+    buddy.freePagesBulk((5 * block) as Pfn, block + 3);
+    buddy.freePagesBulk((6 * block + 4) as Pfn, block - 4);
+    for (const run of runs.slice(1)) buddy.freePagesBulk(run.pfn, run.nrPages);
+    buddy.freePages(first, ORDER_0);
+    expect(buddy.info()[0]?.blocks[max]).toBe(8);
+    expect(memory.holdsFill((6 * block + 3) as Pfn, JUNK)).toBe(true);
+  });
+
   test('a block above the largest order is freed in pieces', () => {
     const { buddy } = two();
     buddy.addFreeRange((4 * block) as Pfn, 8 * block);
@@ -213,6 +231,7 @@ describe('buddy allocator against a plain set of pages', () => {
   const step = fc.oneof(
     fc.record({ op: fc.constant('alloc' as const), order: fc.nat(3), movable: fc.boolean(), pick: fc.nat(1000) }),
     fc.record({ op: fc.constant('at' as const), order: fc.nat(3), movable: fc.boolean(), pick: fc.nat(220) }),
+    fc.record({ op: fc.constant('bulk' as const), order: fc.nat(3), movable: fc.boolean(), pick: fc.nat(90) }),
     fc.record({ op: fc.constant('free' as const), order: fc.nat(3), movable: fc.boolean(), pick: fc.nat(1000) }),
     fc.record({
       op: fc.constantFrom('mark' as const, 'restore' as const),
@@ -249,6 +268,11 @@ describe('buddy allocator against a plain set of pages', () => {
           } else if (s.op === 'at') {
             const pfn = first + s.pick;
             if (buddy.allocSpecific(pfn as Pfn, s.order as Order, options)) take(pfn, s.order, s.movable);
+          } else if (s.op === 'bulk') {
+            const free = buddy.nrFreePages(s.movable ? undefined : 'normal');
+            const runs = buddy.allocPagesBulk(s.pick, options);
+            if ((runs === undefined) !== s.pick > free) throw new Error('enough is enough');
+            for (const run of runs ?? []) for (let i = 0; i < run.nrPages; i++) take(run.pfn + i, 0, s.movable);
           } else if (s.op === 'free') {
             const entry = [...held][s.pick % Math.max(1, held.size)];
             if (entry === undefined) continue;
