@@ -1,0 +1,70 @@
+import type { BootHandoff, BootRegisters, LoadedSegment } from '../../machine/index.ts';
+import type { KernelContext } from '../context.ts';
+import type { KhoCore } from '../kho/kho-core.ts';
+import type { StructPageInit } from '../mm/struct-page-init.ts';
+import type { Release } from '../release.ts';
+import { device, early, fs, late } from './initcalls.ts';
+import { earlyParameters, khoMemoryInit, khoMemoryInitEarly } from './kho-init.ts';
+import { allocateMemoryMap, initialiseStructPages, releaseMemory } from './memory-init.ts';
+import type { Sabotage } from './sabotage.ts';
+import { addMemory, findHandoff, reserveImage } from './setup-arch.ts';
+
+/** A part of the kernel that comes up through initcalls; each hook is called at its level, in the order of the list. */
+export interface BootClient {
+  readonly name: string;
+  /** Command-line parameters that need memblock (`reserve_mem=`). */
+  readonly earlyParameters?: () => void;
+  readonly early?: () => void;
+  /** Right after KHO's own initialisation. */
+  readonly khoInit?: () => void;
+  readonly device?: () => void;
+  readonly late?: () => void;
+}
+
+/** What the boot steps work on. */
+export interface Boot {
+  readonly ctx: KernelContext;
+  readonly kho: KhoCore;
+  readonly structPages: StructPageInit;
+  readonly registers: BootRegisters;
+  readonly segments: readonly LoadedSegment[];
+  readonly clients: readonly BootClient[];
+  readonly sabotage: Sabotage;
+  /** What firmware or the loader passed; undefined on a cold boot. */
+  handoff: BootHandoff | undefined;
+}
+
+/** One step of the boot, under the kernel's name for it. */
+export interface BootStep {
+  readonly name: string;
+  /** Virtual microseconds that the step takes. */
+  readonly microseconds: number;
+  readonly run: (boot: Boot) => void;
+}
+
+/** The boot order, as a list that one can read top to bottom (kernel-behaviour.md, "KHO boot, in order"). */
+export function bootSteps(release: Release): readonly BootStep[] {
+  const parametersFirst = release.quirks.initcall === 'late';
+  const steps: BootStep[] = [
+    { name: 'setup_arch: handoff', microseconds: 10, run: findHandoff },
+    { name: 'setup_arch: memory', microseconds: 100, run: addMemory },
+    { name: 'setup_arch: image', microseconds: 20, run: reserveImage },
+    { name: 'mm_core_init_early: KHO', microseconds: 10, run: khoMemoryInitEarly },
+    { name: 'mm_core_init_early: memory map', microseconds: 500, run: allocateMemoryMap },
+    { name: 'mm_core_init_early: struct pages', microseconds: 1000, run: initialiseStructPages },
+    { name: 'parse_args', microseconds: 10, run: earlyParameters },
+    { name: 'mm_core_init: KHO', microseconds: 10, run: khoMemoryInit },
+    { name: 'mm_core_init: memblock_free_all', microseconds: 1000, run: releaseMemory },
+    { name: 'early_initcall', microseconds: 1000, run: early },
+    { name: 'fs_initcall', microseconds: 1000, run: parametersFirst ? () => {} : fs },
+    { name: 'device_initcall', microseconds: 1000, run: device },
+    { name: 'late_initcall', microseconds: 1000, run: parametersFirst ? lateWithKho : late },
+  ];
+  return steps;
+}
+
+/** Up to 6.18 KHO itself comes up at the last level, before its clients there. */
+function lateWithKho(boot: Boot): void {
+  fs(boot);
+  late(boot);
+}

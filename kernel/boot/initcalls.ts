@@ -1,0 +1,28 @@
+import type { Boot } from './boot.ts';
+import { releaseDeferredMemory, releaseScratchAsCma } from './memory-init.ts';
+
+/** early_initcall: LUO reads what its predecessor left, whenever there is a handover. */
+export function early(boot: Boot): void {
+  for (const client of boot.clients) client.early?.();
+  releaseDeferredMemory(boot);
+}
+
+/** kho_init, with what hangs on it: the outgoing side comes up, and on a cold boot scratch becomes CMA. */
+export function fs(boot: Boot): void {
+  const { kho } = boot;
+  if (!kho.enabled) return;
+  if (kho.init() !== 0) {
+    releaseScratchAsCma(boot);
+    return;
+  }
+  for (const client of boot.clients) client.khoInit?.();
+  if (!kho.isKhoBoot) releaseScratchAsCma(boot);
+}
+
+export function device(boot: Boot): void {
+  for (const client of boot.clients) client.device?.();
+}
+
+export function late(boot: Boot): void {
+  for (const client of boot.clients) client.late?.();
+}

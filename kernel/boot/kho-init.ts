@@ -1,0 +1,119 @@
+import type { Order, PhysAddr } from '../../machine/index.ts';
+import type { KernelContext } from '../context.ts';
+import { radixGeometry } from '../kho/geometry.ts';
+import type { BlockVisitor } from '../kho/memory-map.ts';
+import { makeIncomingMap } from '../kho/outgoing-map.ts';
+import { RadixReader } from '../kho/radix-walk.ts';
+import { makeRetriever } from '../kho/retrieve.ts';
+import { reserveScratch } from '../kho/scratch.ts';
+import { extendScratch } from '../kho/scratch-extension.ts';
+import { DEFAULT_SCRATCH_SIZES, parseScratchSizes } from '../kho/scratch-size.ts';
+import type { Boot } from './boot.ts';
+
+/** kho_memory_init_early (7.3): scratch is extended by what the tree leaves free. */
+export function khoMemoryInitEarly(boot: Boot): void {
+  const { ctx, kho } = boot;
+  const { release, memblock, memory, page, log } = ctx;
+  const incoming = kho.incoming;
+  memblock.scratchOverlap = (base, sizeBytes) => kho.scratchOverlaps(base, sizeBytes);
+  if (incoming === undefined || !release.quirks.extendsScratch) return;
+  const root = incoming.fdt.map();
+  const reader = makeIncomingMap(ctx);
+  if (root === undefined || !(reader instanceof RadixReader)) return;
+  extendScratch({
+    memblock,
+    memory,
+    log,
+    geometry: radixGeometry(page, reader.geometry.contract),
+    walk: (callbacks) => reader.walkKeys(memory, root as PhysAddr, callbacks),
+  });
+}
+
+/** Command-line parameters that take memory before anything preserved is reserved. */
+export function earlyParameters(boot: Boot): void {
+  for (const client of boot.clients) client.earlyParameters?.();
+}
+
+/** kho_memory_init: reserves what was preserved, or on a cold boot the scratch of the next handover. */
+export function khoMemoryInit(boot: Boot): void {
+  const { ctx, kho } = boot;
+  if (kho.incoming !== undefined) {
+    retrieve(boot);
+    if (ctx.release.quirks.restoresRootFdt && kho.restoreFolio(kho.incoming.fdt.phys) === undefined) {
+      ctx.log.warn('KHO: failed to restore folio for KHO fdt');
+    }
+  } else if (kho.enabled) reserve(boot);
+}
+
+function retrieve(boot: Boot): void {
+  const { ctx, kho, structPages } = boot;
+  const map = kho.incoming?.fdt.map();
+  if (map === undefined) {
+    ctx.log.err(`KHO: ${ctx.release.messages.missingMap}`);
+    return;
+  }
+  if (map === 0) return;
+  const visit = makeRetriever({
+    memblock: ctx.memblock,
+    pages: ctx.pages,
+    page: ctx.page,
+    quirks: ctx.release.quirks,
+    initDeferred: (first, nrPages) => structPages.initPreserved(first, Math.log2(nrPages) as Order),
+  });
+  makeIncomingMap(ctx).walk(ctx.memory, map as PhysAddr, sabotaged(boot, visit));
+}
+
+/** The visitor, with the defects that a test asked for. */
+function sabotaged(boot: Boot, visit: BlockVisitor): BlockVisitor {
+  const { skipReservation, skipNoinit, wrongOrder } = boot.sabotage;
+  if (skipReservation === undefined && skipNoinit === undefined && wrongOrder === undefined) return visit;
+  const { memblock, page } = boot.ctx;
+  let index = -1;
+  return (physLo, physHi, order) => {
+    index++;
+    const phys = physHi * 0x1_0000_0000 + physLo;
+    const sizeBytes = page.sizeBytes * 2 ** order;
+    if (index === wrongOrder) visit(physLo, physHi, order + 1);
+    else visit(physLo, physHi, order);
+    if (index === skipReservation) memblock.free(phys, sizeBytes);
+    if (index === skipNoinit) {
+      memblock.free(phys, sizeBytes);
+      memblock.reserve(phys, sizeBytes);
+    }
+  };
+}
+
+function reserve(boot: Boot): void {
+  const { ctx, kho } = boot;
+  const { memblock, memory, log, release, page, config } = ctx;
+  const reserved = reserveScratch({
+    memblock,
+    memory,
+    log,
+    quirks: release.quirks,
+    sizes: scratchSizes(ctx),
+    alignBytes: page.sizeBytes * 2 ** config.MAX_PAGE_ORDER,
+    lowLimit: lowAddressLimit(ctx),
+    nodes: nodesWithMemory(ctx),
+  });
+  if (reserved === undefined) kho.disable();
+  else kho.setScratch(reserved.areas);
+}
+
+function scratchSizes(ctx: KernelContext) {
+  let sizes = DEFAULT_SCRATCH_SIZES;
+  for (const value of ctx.cmdline.all('kho_scratch')) {
+    sizes = parseScratchSizes(value ?? '', ctx.release.quirks, sizes);
+  }
+  return sizes;
+}
+
+/** ARCH_LOW_ADDRESS_LIMIT: 4 GiB - 1 on both, unless all of an arm64 machine's RAM lies above. */
+function lowAddressLimit(ctx: KernelContext): number {
+  return ctx.arch === 'arm64' && ctx.memblock.startOfDram() >= 2 ** 32 ? Number.MAX_SAFE_INTEGER : 2 ** 32 - 1;
+}
+
+function nodesWithMemory(ctx: KernelContext): number[] {
+  if (!ctx.config.NUMA) return [0];
+  return [...new Set(ctx.map.banks.map((bank) => bank.nid))].sort((a, b) => a - b);
+}
