@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { PAGE_4K, PAGE_SIZES, pageSizeByName } from '../../../machine/index.ts';
+import { type MemoryReplayOptions, replayMemory } from '../../../scenarios/replay/memory.ts';
+
+interface ManifestEntry {
+  readonly name: string;
+  readonly kind: string;
+  readonly args: readonly string[];
+}
+
+const folder = new URL('../../fixtures/traces/', import.meta.url);
+const read = (name: string) => readFileSync(new URL(name, folder), 'utf8');
+const manifest: ManifestEntry[] = JSON.parse(read('manifest.json'));
+
+function optionsOf({ args }: ManifestEntry): MemoryReplayOptions {
+  return {
+    page: pageSizeByName(args[args.indexOf('--page-size') + 1] ?? '') ?? PAGE_4K,
+    results: args.includes('--results'),
+    digestsOnly: args.includes('--digests-only'),
+    numa: !args.includes('--no-numa'),
+  };
+}
+
+describe('recorded traces are replayed byte for byte', () => {
+  test.each(manifest.filter((entry) => entry.kind === 'memory'))('$name', (entry) => {
+    expect(replayMemory(read(`${entry.name}.trace`), optionsOf(entry))).toBe(read(`${entry.name}.expect`));
+  });
+});
+
+/** What a trace prints between its first line and the closing dump. */
+function outputOf(trace: string, options: Partial<MemoryReplayOptions> = {}): string[] {
+  const lines = replayMemory(trace, { page: PAGE_4K, results: true, ...options }).split('\n');
+  return lines.slice(
+    1,
+    lines.findIndex((line) => line.startsWith('memory cnt=')),
+  );
+}
+
+test('digests come without lines, but an explicit dump is full', () => {
+  const trace = 'add_node 0 0x1000000 0 0\ndump\npreserve_folio 3 0\ntree\n';
+  const text = replayMemory(trace, { page: PAGE_4K, digestsOnly: true });
+  expect(text.match(/^mem\[0\]/gm)?.length).toBe(1);
+  expect(text.match(/^memory digest/gm)?.length).toBe(2);
+  expect(text).not.toMatch(/^k /m);
+  expect(text).toMatch(/^kdigest/m);
+});
+
+test.each(PAGE_SIZES)('the first line tells the geometry of $name', (page) => {
+  const [first] = replayMemory('', { page, numa: false }).split('\n');
+  const align = (page.sizeBytes * 2 ** page.defaultMaxPageOrder).toString(16);
+  expect(first).toBe(
+    `consts page_shift=${page.shift} MAX_NUMNODES=1 numa=0 region_size=24 scratch_align=0x${align} max_page_order=${page.defaultMaxPageOrder}`,
+  );
+});
+
+test('an array that may not be resized panics, and the run ends', () => {
+  const text = replayMemory('init_max 1 1\nadd 0 0x1000000\nreserve 0x1000 1\nreserve 0x3000 1\nreserve 0x5000 1\n', {
+    page: PAGE_4K,
+    results: true,
+  });
+  expect(text).toContain('op 3 0\nfault line=4 PANIC memblock: cannot resize reserved array\nmemory cnt=1');
+  expect(text).toContain('\nops 4\n');
+});
+
+test('a fault abandons the operation, and the run goes on', () => {
+  expect(
+    outputOf(
+      [
+        'add 0x100000000000 0x100000000000',
+        'alloc 0x1000 0x1000',
+        'poke 0x100000000000 1',
+        'kho_populate 0x100000000000 0x10',
+        'start_of_dram',
+      ].join('\n'),
+    ),
+  ).toEqual([
+    'op 1 0',
+    'fault line=2 FAULT sig=11 phys=0x1ffffffff000',
+    'fault line=3 FAULT sig=11 phys=0x100000000000',
+    'fault line=4 FAULT sig=11 phys=0x100000000000',
+    'op 5 0x100000000000',
+  ]);
+});
+
+test('a block without struct page is a fault of the walk', () => {
+  expect(
+    outputOf(
+      'preserve_folio 0x100000000 0\nkho_scratch_area 0x100000 0x100000\nkho_populate 0x5000 16\nkho_mem_retrieve\n',
+    ),
+  ).toEqual(['op 1 0', 'op 3 0', 'fault line=4 FAULT pfn_to_page pfn=0x100000000']);
+});
+
+test('two arrays that come to lie over each other end the run', () => {
+  // Doubling `memory` takes the highest free page and frees the page that its array was in until now. That splits a
+  // region of `reserved`, which is full and so doubles too, into the highest free page: the one just taken.
+  const trace = [
+    'init_max 4 8',
+    'add_node 0x100000 0x100000 0 0',
+    'allow_resize',
+    ...[1, 2, 3, 4, 5, 6].map((i) => `reserve 0x1${i}0000 0x1000`),
+    ...[1, 2, 3, 4, 5, 6, 7, 8].map((i) => `add_node 0x${i}0000 0x1000 ${i} 0`),
+    'start_of_dram',
+  ].join('\n');
+  const text = replayMemory(trace, { page: PAGE_4K });
+  expect(text).toContain('fault line=17 ARRAY_OVERLAP memarray=0x1fe000 rsvarray=0x1fe000\n');
+  expect(text).toContain('\nops 17\n');
+});
+
+test('addresses that doubles do not hold are refused, all ones are not', () => {
+  expect(outputOf('reserve 0x1000 -1\nreserve 0xfffffffffffff000 0xffff\nis_reserved 0x2000\nend_of_dram\n')).toEqual([
+    'op 1 0',
+    'op 2 0',
+    'op 3 1',
+    'op 4 0x0',
+  ]);
+  expect(() => replayMemory('add 0x20000000000001 1\n', { page: PAGE_4K, file: 'a.trace' })).toThrow(
+    /^a\.trace:1: add:/,
+  );
+});
