@@ -21,9 +21,14 @@ export class ContentHasher {
   /** Bytes that may still be hashed. */
   budgetBytes: number;
 
-  constructor(reader: BoundedReader, budgetBytes: number) {
+  /** Whether contents are looked at. If not, a missing hash is nothing to report. */
+  readonly enabled: boolean;
+
+  /** @param budgetBytes undefined: contents are not to be looked at. */
+  constructor(reader: BoundedReader, budgetBytes: number | undefined) {
     this.#reader = reader;
-    this.budgetBytes = budgetBytes;
+    this.enabled = budgetBytes !== undefined;
+    this.budgetBytes = budgetBytes ?? -1;
   }
 
   /** sha256 in hex; undefined when a part is not RAM, or the budget does not suffice. */

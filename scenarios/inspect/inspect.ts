@@ -11,7 +11,7 @@ import type { DecodeContext } from './context.ts';
 import { type FdtView, type FdtViewNode, propOf, stringOf, viewFdt } from './fdt-view.ts';
 import { type Finding, Findings } from './findings.ts';
 import { type LuoDocument, readLuo } from './luo.ts';
-import type { ChunkListDocument, MapReading, RadixDocument } from './memory-map.ts';
+import type { ChunkListDocument, MapReading, MetadataPage, RadixDocument } from './memory-map.ts';
 import { OwnershipMap } from './ownership.ts';
 import { PreservedSet } from './preserved-set.ts';
 import { readRadixTree } from './radix-map.ts';
@@ -43,6 +43,8 @@ export interface HandoverImage {
 export interface InspectOptions {
   /** Put `preserved.walkOrder` into the document. */
   readonly list?: boolean;
+  /** Hash contents and verify test_kho's checksum: true unless said otherwise. Without, inspection reads metadata only. */
+  readonly contents?: boolean;
   /** Most bytes of metadata to read; 1 GiB. */
   readonly metadataBytes?: number;
   /** Most preserved blocks to keep; 16 million. */
@@ -95,6 +97,8 @@ export interface InspectResult {
   /** The contracts that the memory was decoded with. */
   readonly release: Release;
   readonly handoff: { readonly fdt: HandoffRange | undefined; readonly scratch: HandoffRange | undefined };
+  /** Every page of metadata that was read: handoff, memory map, subtrees, and what clients chain up. */
+  readonly metadata: readonly MetadataPage[];
   /** Address of the map's root or first chunk. */
   readonly mapRoot: number | undefined;
 }
@@ -351,7 +355,10 @@ function inspectWith(
     findings,
     preserved,
     owners,
-    hasher: new ContentHasher(reader, Math.min(ramBytes, 2 * preserved.bytes + 2 ** 24)),
+    hasher: new ContentHasher(
+      reader,
+      options.contents === false ? undefined : Math.min(ramBytes, 2 * preserved.bytes + 2 ** 24),
+    ),
     candidates: candidates.releases,
     release,
     abi: abiOf(release, page),
@@ -378,8 +385,26 @@ function inspectWith(
     owners,
     release,
     handoff: { fdt: image.fdt, scratch: image.scratch },
+    metadata: metadataPages(image, entry, subtrees, ctx),
     mapRoot: entry.mapRoot,
   };
+}
+
+function metadataPages(
+  image: HandoverImage,
+  entry: Entry,
+  subtrees: readonly Subtree[],
+  ctx: DecodeContext,
+): MetadataPage[] {
+  const pages: MetadataPage[] = [];
+  if (image.scratch !== undefined) pages.push({ ...image.scratch, what: 'scratch array' });
+  if (image.fdt !== undefined) pages.push({ phys: image.fdt.phys, sizeBytes: ctx.page.sizeBytes, what: 'root FDT' });
+  pages.push(...(entry.map?.pages ?? []));
+  for (const { name, phys, blob } of subtrees) {
+    if (blob !== undefined) pages.push({ phys, sizeBytes: blob.length, what: `subtree ${name}` });
+  }
+  for (const [phys, what] of ctx.seen) pages.push({ phys, sizeBytes: ctx.page.sizeBytes, what });
+  return pages;
 }
 
 interface Listed extends Subtree {

@@ -70,7 +70,8 @@ export function readReserveMem(ctx: DecodeContext, subtree: Subtree): ReserveMem
         );
       }
       sha256 = ctx.hasher.sha256([{ phys: start, sizeBytes: size }], size);
-      if (sha256 === undefined) findings.add('memfd-hash', where, `content of ${hexAddr(size)} bytes`);
+      if (sha256 === undefined && ctx.hasher.enabled)
+        findings.add('memfd-hash', where, `content of ${hexAddr(size)} bytes`);
     }
     regions.push({ name: node.name, start: hexAddr(start), size: hexAddr(size), sha256: sha256 ?? null });
   }

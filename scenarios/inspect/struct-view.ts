@@ -33,16 +33,19 @@ export class StructView {
           : field.elementBytes === 2
             ? this.bytes.u16(at)
             : this.bytes.u8(at);
-    if (field.bitWidth === undefined) return unit;
-    return Number(
-      (this.#unit(at, field.elementBytes) >> BigInt(field.bitOffset ?? 0)) & ((1n << BigInt(field.bitWidth)) - 1n),
-    );
+    return field.bitWidth === undefined
+      ? unit
+      : this.#bits(at, field.elementBytes, field.bitOffset ?? 0, field.bitWidth);
   }
 
-  #unit(at: number, sizeBytes: number): bigint {
-    let value = 0n;
-    for (let i = sizeBytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.bytes.u8(at + i));
-    return value;
+  /** A bit field: from the halves where it lies in one of them or starts at bit 0, which is all that hot loops meet. */
+  #bits(at: number, sizeBytes: number, bitOffset: number, bitWidth: number): number {
+    const low = sizeBytes >= 4 ? this.bytes.u32(at) : sizeBytes === 2 ? this.bytes.u16(at) : this.bytes.u8(at);
+    const high = sizeBytes === 8 ? this.bytes.u32(at + 4) : 0;
+    if (bitOffset >= 32) return Math.floor(high / 2 ** (bitOffset - 32)) % 2 ** bitWidth;
+    if (bitOffset + bitWidth <= 32) return Math.floor(low / 2 ** bitOffset) % 2 ** bitWidth;
+    const upper = high % 2 ** (bitOffset + bitWidth - 32);
+    return upper * 2 ** (32 - bitOffset) + Math.floor(low / 2 ** bitOffset);
   }
 
   /** A u64 field as `0x`-hex, exact. */
