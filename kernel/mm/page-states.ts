@@ -311,24 +311,30 @@ export class PageStates {
     const size = 2 ** ((meta >>> ORDER_SHIFT) & 0x3f);
     const aligned = pfn - (pfn % size);
     if (this.hasStructPage(aligned) && this.compound(aligned as Pfn) === 'head') return aligned as Pfn;
-    // A broken map can make a folio that is not aligned to its size.
-    for (let at = pfn - 1; at > pfn - size && this.hasStructPage(at); at--) {
-      if (this.compound(at as Pfn) === 'head') return at as Pfn;
+    // A broken map can make a folio that is not aligned to its size: back over the tails, alike ones in one step.
+    const span = this.#spanOf(pfn);
+    for (let index = pfn - span.firstPfn; index >= 0; ) {
+      const at = (span.firstPfn + index) as Pfn;
+      const kind = this.compound(at);
+      if (kind === 'head') return at;
+      if (kind === 'none') break;
+      index = this.#uniformStart(span, index) - 1;
     }
     return pfn;
   }
 
   /**
    * prep_compound_page: frame `pfn` becomes the head and the 2^order - 1 behind it its tails. Refcounts stay, so does
-   * the head's private; the tails' is erased. Nothing for order 0. @throws MachineFault at the first frame without a struct page, with those before it done.
+   * the head's private; the tails' is erased. Nothing for order 0. The number of tails is what an int shift gives: an
+   * order from foreign memory counts modulo 32, and 31 has none. @throws MachineFault at the first frame without a struct page, with those before it done.
    */
   setCompound(pfn: Pfn, order: Order): void {
     if (order === 0) return;
-    const compound = order << ORDER_SHIFT;
+    const compound = (order & 0x3f) << ORDER_SHIFT;
     this.#update(pfn, 1, (lo, hi, ref, meta) =>
       this.#intern(lo, hi, ref, (meta & ~COMPOUND_MASK) | compound | (HEAD << KIND_SHIFT)),
     );
-    this.#update(pfn + 1, 2 ** order - 1, (_lo, _hi, ref, meta) =>
+    this.#update(pfn + 1, Math.max(0, (1 << (order & 31)) - 1), (_lo, _hi, ref, meta) =>
       this.#intern(0, 0, ref, (meta & ~COMPOUND_MASK) | compound | (TAIL << KIND_SHIFT)),
     );
   }
@@ -611,6 +617,14 @@ export class PageStates {
     if (typeof group === 'number') return (groupIndex + 1) * GROUP_FRAMES;
     const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
     return chunk <= 0 ? index - (index & (CHUNK_FRAMES - 1)) + CHUNK_FRAMES : index + 1;
+  }
+
+  /** Index of the first frame of that piece. */
+  #uniformStart(span: Span, index: number): number {
+    const group = span.top[Math.floor(index / GROUP_FRAMES)] as Group | number;
+    if (typeof group === 'number') return index - (index % GROUP_FRAMES);
+    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
+    return chunk <= 0 ? index - (index & (CHUNK_FRAMES - 1)) : index;
   }
 
   /** Bytes that the directory and the chunks take at present, roughly: what a bench reports. */

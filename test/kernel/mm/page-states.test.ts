@@ -90,6 +90,17 @@ describe.each(PAGE_SIZES)('page states with $name pages', (page) => {
     expect(pages.compound((high + 1) as Pfn)).toBe('none');
   });
 
+  test('a folio that is not aligned to its size has its head found too, and nonsense orders harm nothing else', () => {
+    const pages = make();
+    const order = 17 as Order;
+    pages.setCompound((high + 5) as Pfn, order);
+    expect(pages.headOf((high + 5 + 2 ** order - 1) as Pfn)).toBe(high + 5);
+    pages.setCompound(low, 70 as Order);
+    expect(pages.state(low)).toMatchObject({ compound: 'head', order: 6, nid: 0 });
+    expect(pages.compound((low + 63) as Pfn)).toBe('tail');
+    expect(pages.compound((low + 64) as Pfn)).toBe('none');
+  });
+
   test('released memory counts as managed and free, and keeps the private of frames that head nothing', () => {
     const pages = make();
     const nrPages = TIB / page.sizeBytes;
