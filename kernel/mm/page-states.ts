@@ -1,39 +1,11 @@
-import {
-  alignDown,
-  alignUp,
-  MachineFault,
-  type Order,
-  type PageSize,
-  type Pfn,
-  type RamBank,
-} from '../../machine/index.ts';
+import { alignDown, alignUp, type Order, type PageSize, type Pfn, type RamBank } from '../../machine/index.ts';
+import { FrameDirectory, type FrameDirectoryVersion } from './frame-directory.ts';
 import { internState, makeStateTable, type StateTable } from './state-table.ts';
 
 /*
- * What struct page says for every frame, at the price of what differs. All that is known of a frame is interned: equal
- * states have one number. A directory over each span of frames says which number a frame has; an entry at any level is
- *
- *      <= 0   all frames below are in state -entry
- *       > 0   the next level: group (top), or chunk number (group)
- *
- *      frame's index in its span
- *      31                14 13            4 3      0
- *     +--------------------+---------------+--------+
- *     |     group (top)    |     chunk     |  frame |
- *     +--------------------+---------------+--------+
- *
- * Chunks are small because preserved frames are scattered: a million of them in 1 TiB touch a million chunks of 64
- * bytes. Groups and chunks carry the epoch in which they were made; `mark` starts a new one, and a change to something
- * older copies it first.
+ * What struct page says for every frame. All that is known of a frame is interned: equal states have one number, which
+ * a directory keeps for each frame.
  */
-
-const CHUNK_SHIFT = 4;
-const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
-const GROUP_SHIFT = 14;
-const GROUP_FRAMES = 1 << GROUP_SHIFT;
-const GROUP_CHUNKS = 1 << (GROUP_SHIFT - CHUNK_SHIFT);
-const SLAB_CHUNKS_LOG2 = 14;
-const SLAB_CHUNKS = 1 << SLAB_CHUNKS_LOG2;
 
 /** The flags of a frame, as bits that can be or-ed together. */
 export const PageFlag = {
@@ -99,20 +71,9 @@ export interface PageStatesOptions {
   readonly sectionBytes?: number;
 }
 
-interface Group {
-  readonly epoch: number;
-  readonly chunks: Int32Array;
-}
-
-interface Span {
-  readonly firstPfn: number;
-  readonly nrPages: number;
-  top: (Group | number)[];
-}
-
 /** A state of all struct pages that can be gone back to. */
 export interface PageStatesVersion {
-  readonly tops: readonly (readonly (Group | number)[])[];
+  readonly frames: FrameDirectoryVersion;
   readonly nrManaged: number;
   readonly nrFree: number;
 }
@@ -130,13 +91,8 @@ function wordOf(table: StateTable, id: number, word: number): number {
  */
 export class PageStates {
   readonly page: PageSize;
-  readonly #spans: Span[];
-  #last: Span;
-  #table: StateTable = makeStateTable();
-  #epoch = 1;
-  #slabs: Int32Array[] = [];
-  #chunkEpochs = new Uint32Array(256);
-  #nrChunks = 1;
+  readonly #frames: FrameDirectory;
+  readonly #table: StateTable = makeStateTable();
   #nrManaged = 0;
   #nrFree = 0;
   /** The state that was claimed last, and what it became: free pages are mostly alike. */
@@ -154,69 +110,25 @@ export class PageStates {
       if (before !== undefined && start <= before.end) before.end = Math.max(before.end, end);
       else ranges.push({ start, end });
     }
-    this.#spans = ranges.map(({ start, end }) => ({
-      firstPfn: start,
-      nrPages: end - start,
-      top: new Array<Group | number>(Math.ceil((end - start) / GROUP_FRAMES)).fill(0),
-    }));
-    const first = this.#spans[0];
-    if (first === undefined) throw new RangeError('a machine needs at least one bank of RAM');
-    this.#last = first;
+    this.#frames = new FrameDirectory(ranges, (before, after, nr) => this.#count(before, after, nr));
   }
 
   // --- which frames have one --------------------------------------------------------------------------------------
 
   /** pfn_valid. */
   hasStructPage(pfn: number): boolean {
-    return this.#find(pfn) !== undefined;
+    return this.#frames.has(pfn);
   }
 
   /** The ranges of frames that have struct pages, ascending and apart. */
   spans(): { readonly start: Pfn; readonly nrPages: number }[] {
-    return this.#spans.map((span) => ({ start: span.firstPfn as Pfn, nrPages: span.nrPages }));
-  }
-
-  #find(pfn: number): Span | undefined {
-    const last = this.#last;
-    if (pfn >= last.firstPfn && pfn < last.firstPfn + last.nrPages) return last;
-    for (const span of this.#spans) {
-      if (pfn >= span.firstPfn && pfn < span.firstPfn + span.nrPages) {
-        this.#last = span;
-        return span;
-      }
-    }
-    return undefined;
-  }
-
-  #spanOf(pfn: number): Span {
-    const span = this.#find(pfn);
-    if (span === undefined) throw new MachineFault('pfn_to_page', pfn);
-    return span;
+    return this.#frames.spans();
   }
 
   // --- one frame --------------------------------------------------------------------------------------------------
 
-  #id(pfn: number): number {
-    const span = this.#spanOf(pfn);
-    const index = pfn - span.firstPfn;
-    const group = span.top[Math.floor(index / GROUP_FRAMES)] as Group | number;
-    if (typeof group === 'number') return -group;
-    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
-    if (chunk <= 0) return -chunk;
-    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2] as Int32Array;
-    return slab[((chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT) + (index & (CHUNK_FRAMES - 1))] as number;
-  }
-
-  /** Gives one frame a state; counts what that changes. */
   #setId(pfn: number, before: number, after: number): void {
-    if (before === after) return;
-    const span = this.#spanOf(pfn);
-    const index = pfn - span.firstPfn;
-    const group = this.#writableGroup(span, Math.floor(index / GROUP_FRAMES));
-    const chunk = this.#writableChunk(group, (index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1));
-    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2] as Int32Array;
-    slab[((chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT) + (index & (CHUNK_FRAMES - 1))] = after;
-    this.#count(before, after, 1);
+    if (before !== after) this.#frames.set(pfn, before, after);
   }
 
   #count(before: number, after: number, nrPages: number): void {
@@ -236,27 +148,27 @@ export class PageStates {
 
   /** The low 32 bits of page->private. */
   privateLo(pfn: Pfn): number {
-    return wordOf(this.#table, this.#id(pfn), 0);
+    return wordOf(this.#table, this.#frames.get(pfn), 0);
   }
 
   /** The high 32 bits of page->private. */
   privateHi(pfn: Pfn): number {
-    return wordOf(this.#table, this.#id(pfn), 1);
+    return wordOf(this.#table, this.#frames.get(pfn), 1);
   }
 
   /** Sets page->private from its halves (each taken modulo 2^32). */
   setPrivate(pfn: Pfn, lo: number, hi: number): void {
-    const id = this.#id(pfn);
+    const id = this.#frames.get(pfn);
     const refcount = wordOf(this.#table, id, 2);
     this.#setId(pfn, id, this.#with(id, lo >>> 0, hi >>> 0, refcount, wordOf(this.#table, id, 3)));
   }
 
   refcount(pfn: Pfn): number {
-    return wordOf(this.#table, this.#id(pfn), 2);
+    return wordOf(this.#table, this.#frames.get(pfn), 2);
   }
 
   setRefcount(pfn: Pfn, refcount: number): void {
-    const id = this.#id(pfn);
+    const id = this.#frames.get(pfn);
     const table = this.#table;
     const after = this.#with(id, wordOf(table, id, 0), wordOf(table, id, 1), refcount >>> 0, wordOf(table, id, 3));
     this.#setId(pfn, id, after);
@@ -264,7 +176,7 @@ export class PageStates {
 
   /** Whether all the given flags are set. */
   has(pfn: Pfn, flags: PageFlags): boolean {
-    return (wordOf(this.#table, this.#id(pfn), 3) & flags) === flags;
+    return (wordOf(this.#table, this.#frames.get(pfn), 3) & flags) === flags;
   }
 
   setFlags(pfn: Pfn, flags: PageFlags): void {
@@ -276,7 +188,7 @@ export class PageStates {
   }
 
   #changeFlags(pfn: number, set: PageFlags, clear: PageFlags): void {
-    const id = this.#id(pfn);
+    const id = this.#frames.get(pfn);
     const at = id * 4;
     const words = this.#table.words;
     const meta = ((words[at + 3] as number) & ~clear) | set;
@@ -289,36 +201,33 @@ export class PageStates {
 
   /** The node in the struct page: what initialisation was told. */
   nid(pfn: Pfn): number {
-    return (wordOf(this.#table, this.#id(pfn), 3) & NID_MASK) >>> NID_SHIFT;
+    return (wordOf(this.#table, this.#frames.get(pfn), 3) & NID_MASK) >>> NID_SHIFT;
   }
 
   // --- compound pages ---------------------------------------------------------------------------------------------
 
   /** compound_order, of the head and of its tails alike; 0 for a page that is not compound. */
   order(pfn: Pfn): Order {
-    return ((wordOf(this.#table, this.#id(pfn), 3) >>> ORDER_SHIFT) & 0x3f) as Order;
+    return ((wordOf(this.#table, this.#frames.get(pfn), 3) >>> ORDER_SHIFT) & 0x3f) as Order;
   }
 
   /** Whether a frame heads a compound page, or is a tail of one. */
   compound(pfn: Pfn): CompoundKind {
-    return COMPOUND_KINDS[(wordOf(this.#table, this.#id(pfn), 3) >>> KIND_SHIFT) & 3] as CompoundKind;
+    return COMPOUND_KINDS[(wordOf(this.#table, this.#frames.get(pfn), 3) >>> KIND_SHIFT) & 3] as CompoundKind;
   }
 
   /** compound_head: the frame itself unless it is a tail. */
   headOf(pfn: Pfn): Pfn {
-    const meta = wordOf(this.#table, this.#id(pfn), 3);
+    const meta = wordOf(this.#table, this.#frames.get(pfn), 3);
     if (((meta >>> KIND_SHIFT) & 3) !== TAIL) return pfn;
     const size = 2 ** ((meta >>> ORDER_SHIFT) & 0x3f);
     const aligned = pfn - (pfn % size);
     if (this.hasStructPage(aligned) && this.compound(aligned as Pfn) === 'head') return aligned as Pfn;
     // A broken map can make a folio that is not aligned to its size: back over the tails, alike ones in one step.
-    const span = this.#spanOf(pfn);
-    for (let index = pfn - span.firstPfn; index >= 0; ) {
-      const at = (span.firstPfn + index) as Pfn;
-      const kind = this.compound(at);
-      if (kind === 'head') return at;
+    for (let at = pfn as number; this.#frames.has(at); at = this.#frames.pieceStart(at) - 1) {
+      const kind = this.compound(at as Pfn);
+      if (kind === 'head') return at as Pfn;
       if (kind === 'none') break;
-      index = this.#uniformStart(span, index) - 1;
     }
     return pfn;
   }
@@ -326,7 +235,8 @@ export class PageStates {
   /**
    * prep_compound_page: frame `pfn` becomes the head and the 2^order - 1 behind it its tails. Refcounts stay, so does
    * the head's private; the tails' is erased. Nothing for order 0. The number of tails is what an int shift gives: an
-   * order from foreign memory counts modulo 32, and 31 has none. @throws MachineFault at the first frame without a struct page, with those before it done.
+   * order from foreign memory counts modulo 32, and 31 has none.
+   * @throws MachineFault at the first frame without a struct page, with those before it done.
    */
   setCompound(pfn: Pfn, order: Order): void {
     if (order === 0) return;
@@ -391,7 +301,7 @@ export class PageStates {
    * the others with refcount 0 and whatever their private was.
    */
   claimBlock(pfn: Pfn, order: Order): void {
-    const id = this.#id(pfn);
+    const id = this.#frames.get(pfn);
     if (id !== this.#claimed) {
       const meta = (wordOf(this.#table, id, 3) & ~(COMPOUND_MASK | PageFlag.free)) >>> 0;
       this.#claimedBecomes = internState(this.#table, 0, 0, 1, meta);
@@ -429,8 +339,6 @@ export class PageStates {
     nrPages: number,
     change: (lo: number, hi: number, refcount: number, meta: number) => number,
   ): void {
-    let at = start;
-    const end = start + nrPages;
     // Neighbours are mostly in one state: the last answer is most often the next one too.
     let known = -1;
     let result = -1;
@@ -447,116 +355,7 @@ export class PageStates {
       }
       return result;
     };
-    while (at < end) {
-      const span = this.#spanOf(at);
-      const stop = Math.min(end, span.firstPfn + span.nrPages) - span.firstPfn;
-      this.#updateSpan(span, at - span.firstPfn, stop, changed);
-      at = span.firstPfn + stop;
-    }
-  }
-
-  #updateSpan(span: Span, from: number, end: number, changed: (id: number) => number): void {
-    let index = from;
-    while (index < end) {
-      const groupIndex = Math.floor(index / GROUP_FRAMES);
-      const groupStart = groupIndex * GROUP_FRAMES;
-      const groupEnd = Math.min(end, groupStart + GROUP_FRAMES);
-      const entry = span.top[groupIndex] as Group | number;
-      if (typeof entry === 'number') {
-        const after = changed(-entry);
-        if (after === -entry) {
-          index = groupEnd;
-          continue;
-        }
-        if (index === groupStart && groupEnd === Math.min(span.nrPages, groupStart + GROUP_FRAMES)) {
-          this.#count(-entry, after, groupEnd - index);
-          span.top[groupIndex] = -after;
-          index = groupEnd;
-          continue;
-        }
-      }
-      const group = this.#writableGroup(span, groupIndex);
-      while (index < groupEnd) {
-        const chunkIndex = (index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1);
-        const inChunk = index & (CHUNK_FRAMES - 1);
-        const nr = Math.min(CHUNK_FRAMES - inChunk, groupEnd - index);
-        const old = group.chunks[chunkIndex] as number;
-        if (old <= 0) {
-          const after = changed(-old);
-          if (after === -old) {
-            index += nr;
-            continue;
-          }
-          if (nr === CHUNK_FRAMES) {
-            this.#count(-old, after, nr);
-            group.chunks[chunkIndex] = -after;
-            index += nr;
-            continue;
-          }
-        }
-        this.#updateChunk(group, chunkIndex, inChunk, nr, changed);
-        index += nr;
-      }
-    }
-  }
-
-  #updateChunk(group: Group, chunkIndex: number, from: number, nr: number, changed: (id: number) => number): void {
-    const chunk = this.#writableChunk(group, chunkIndex);
-    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2] as Int32Array;
-    const base = (chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT;
-    for (let at = base + from; at < base + from + nr; at++) {
-      const before = slab[at] as number;
-      const after = changed(before);
-      if (after === before) continue;
-      slab[at] = after;
-      this.#count(before, after, 1);
-    }
-    // A chunk whose frames are all alike again needs no frames of its own. (The pool keeps it: versions may use it.)
-    const first = slab[base] as number;
-    for (let at = base + 1; at < base + CHUNK_FRAMES; at++) if (slab[at] !== first) return;
-    if (nr === CHUNK_FRAMES) group.chunks[chunkIndex] = -first;
-  }
-
-  #writableGroup(span: Span, groupIndex: number): Group {
-    const entry = span.top[groupIndex] as Group | number;
-    if (typeof entry !== 'number') {
-      if (entry.epoch === this.#epoch) return entry;
-      const copy = { epoch: this.#epoch, chunks: entry.chunks.slice() };
-      span.top[groupIndex] = copy;
-      return copy;
-    }
-    const chunks = new Int32Array(GROUP_CHUNKS);
-    if (entry !== 0) chunks.fill(entry);
-    const fresh = { epoch: this.#epoch, chunks };
-    span.top[groupIndex] = fresh;
-    return fresh;
-  }
-
-  /** The number of a chunk that may be written. */
-  #writableChunk(group: Group, chunkIndex: number): number {
-    const old = group.chunks[chunkIndex] as number;
-    if (old > 0 && this.#chunkEpochs[old] === this.#epoch) return old;
-    const chunk = this.#nrChunks++;
-    if (chunk >= this.#chunkEpochs.length) {
-      const next = new Uint32Array(this.#chunkEpochs.length * 2);
-      next.set(this.#chunkEpochs);
-      this.#chunkEpochs = next;
-    }
-    this.#chunkEpochs[chunk] = this.#epoch;
-    const slabIndex = chunk >>> SLAB_CHUNKS_LOG2;
-    while (slabIndex >= this.#slabs.length) this.#slabs.push(new Int32Array(SLAB_CHUNKS * CHUNK_FRAMES));
-    const slab = this.#slabs[slabIndex] as Int32Array;
-    const at = (chunk & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT;
-    if (old > 0) {
-      const from = (old & (SLAB_CHUNKS - 1)) << CHUNK_SHIFT;
-      slab.set((this.#slabs[old >>> SLAB_CHUNKS_LOG2] as Int32Array).subarray(from, from + CHUNK_FRAMES), at);
-    } else if (old < 0) {
-      slab.fill(-old, at, at + CHUNK_FRAMES);
-    } else {
-      slab.fill(0, at, at + CHUNK_FRAMES);
-    }
-    group.chunks[chunkIndex] = chunk;
-    return chunk;
+    this.#frames.update(start, nrPages, changed);
   }
 
   // --- looking on -------------------------------------------------------------------------------------------------
@@ -573,7 +372,7 @@ export class PageStates {
 
   /** All that is known of a frame. */
   state(pfn: Pfn): PageState {
-    return this.#stateOfId(this.#id(pfn));
+    return this.#stateOfId(this.#frames.get(pfn));
   }
 
   #stateOfId(id: number): PageState {
@@ -591,66 +390,26 @@ export class PageStates {
 
   /** The frames from `start` up to `end` (exclusive) that have struct pages, as runs of equal state, ascending. */
   *runs(start: Pfn, end: Pfn): Generator<PageRun> {
-    for (const span of this.#spans) {
-      let runStart = Math.max(start, span.firstPfn);
-      const stop = Math.min(end, span.firstPfn + span.nrPages);
-      if (runStart >= stop) continue;
-      let runId = this.#id(runStart);
-      let at = runStart;
-      while (at < stop) {
-        const id = this.#id(at);
-        if (id !== runId) {
-          yield { start: runStart as Pfn, nrPages: at - runStart, state: this.#stateOfId(runId) };
-          runStart = at;
-          runId = id;
-        }
-        at = span.firstPfn + Math.min(this.#uniformEnd(span, at - span.firstPfn), stop - span.firstPfn);
-      }
-      yield { start: runStart as Pfn, nrPages: stop - runStart, state: this.#stateOfId(runId) };
+    for (const run of this.#frames.runs(start, end)) {
+      yield { start: run.start, nrPages: run.nrPages, state: this.#stateOfId(run.state) };
     }
-  }
-
-  /** Index behind the piece around `index` whose frames are surely in one state. */
-  #uniformEnd(span: Span, index: number): number {
-    const groupIndex = Math.floor(index / GROUP_FRAMES);
-    const group = span.top[groupIndex] as Group | number;
-    if (typeof group === 'number') return (groupIndex + 1) * GROUP_FRAMES;
-    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
-    return chunk <= 0 ? index - (index & (CHUNK_FRAMES - 1)) + CHUNK_FRAMES : index + 1;
-  }
-
-  /** Index of the first frame of that piece. */
-  #uniformStart(span: Span, index: number): number {
-    const group = span.top[Math.floor(index / GROUP_FRAMES)] as Group | number;
-    if (typeof group === 'number') return index - (index % GROUP_FRAMES);
-    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)] as number;
-    return chunk <= 0 ? index - (index & (CHUNK_FRAMES - 1)) : index;
   }
 
   /** Bytes that the directory and the chunks take at present, roughly: what a bench reports. */
   get committedBytes(): number {
-    let bytes = this.#slabs.length * SLAB_CHUNKS * CHUNK_FRAMES * 4 + this.#chunkEpochs.byteLength;
-    bytes += this.#table.words.byteLength + this.#table.buckets.byteLength;
-    for (const span of this.#spans) {
-      bytes += span.top.length * 8;
-      for (const entry of span.top) if (typeof entry !== 'number') bytes += entry.chunks.byteLength;
-    }
-    return bytes;
+    return this.#frames.committedBytes + this.#table.words.byteLength + this.#table.buckets.byteLength;
   }
 
   // --- versions ---------------------------------------------------------------------------------------------------
 
   /** Remembers the present state. Costs a copy of the top-level directory; later changes copy what they touch. */
   mark(): PageStatesVersion {
-    this.#epoch++;
-    const tops = this.#spans.map((span) => span.top.slice());
-    return { tops, nrManaged: this.#nrManaged, nrFree: this.#nrFree };
+    return { frames: this.#frames.mark(), nrManaged: this.#nrManaged, nrFree: this.#nrFree };
   }
 
   /** Goes back to a version that `mark` of this object gave, as often as wanted, and forwards again. */
   restore(version: PageStatesVersion): void {
-    this.#epoch++;
-    for (const [i, span] of this.#spans.entries()) span.top = (version.tops[i] as (Group | number)[]).slice();
+    this.#frames.restore(version.frames);
     this.#nrManaged = version.nrManaged;
     this.#nrFree = version.nrFree;
   }
