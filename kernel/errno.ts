@@ -28,6 +28,7 @@ export const EFBIG: Errno = errno(27, 'EFBIG');
 export const ENOSPC: Errno = errno(28, 'ENOSPC');
 export const ERANGE: Errno = errno(34, 'ERANGE');
 export const ENAMETOOLONG: Errno = errno(36, 'ENAMETOOLONG');
+export const ENODATA: Errno = errno(61, 'ENODATA');
 export const EOVERFLOW: Errno = errno(75, 'EOVERFLOW');
 export const EOPNOTSUPP: Errno = errno(95, 'EOPNOTSUPP');
 export const EADDRNOTAVAIL: Errno = errno(99, 'EADDRNOTAVAIL');

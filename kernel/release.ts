@@ -79,6 +79,24 @@ export interface ReleaseQuirks {
   readonly disabledInKdump: boolean;
   /** Restoring a vmalloc area of order > 0 maps the first page of each block over and over (6.18). */
   readonly vmallocRepeatsPages: boolean;
+  /** Failing to get a further chunk while preserving a vmalloc area undoes everything and returns 0 (6.18). */
+  readonly vmallocForgetsError: boolean;
+  /** test_kho says so when its data is damaged (6.19). */
+  readonly testReportsFailure: boolean;
+  /** reserve_mem= says why a value is refused (7.1). */
+  readonly reserveMemExplains: boolean;
+  /** Retrieving a memfd calls it success when a folio behind the first cannot be restored (6.19, 7.0). */
+  readonly memfdForgetsErrors: boolean;
+  /** LUO's session calls look at the direction: -EINVAL on the wrong one (7.1). */
+  readonly luoChecksDirection: boolean;
+  /** LUO refuses empty names and unterminated ones (7.1). */
+  readonly luoChecksNames: boolean;
+  /** LUO preserves a file once at a time: -EBUSY (7.1). */
+  readonly luoOwnsFiles: boolean;
+  /** An error in one session's files fails all of LUO's sessions (7.1); before, the session is short of them. */
+  readonly luoFileErrorsFail: boolean;
+  /** LUO's test FLBs give back what they fetch, so that they finish with the last file (7.1). */
+  readonly testFlbsPutReference: boolean;
 }
 
 /** Log lines whose text differs between releases, without their `KHO: `. */
@@ -155,6 +173,15 @@ const V6_16: Release = {
     extendsScratch: false,
     disabledInKdump: false,
     vmallocRepeatsPages: false,
+    vmallocForgetsError: false,
+    testReportsFailure: false,
+    reserveMemExplains: false,
+    memfdForgetsErrors: false,
+    luoChecksDirection: false,
+    luoChecksNames: false,
+    luoOwnsFiles: false,
+    luoFileErrorsFail: false,
+    testFlbsPutReference: false,
   },
   messages: {
     foundHandover: 'found kexec handover data. Will skip init for some devices',
@@ -192,6 +219,7 @@ const V6_18: Release = {
     checksScratchOverlap: true,
     scratchSizeMayBeZero: true,
     vmallocRepeatsPages: true,
+    vmallocForgetsError: true,
   },
 };
 
@@ -214,6 +242,9 @@ const V6_19: Release = {
     populateChecksMap: true,
     scratchNodes: 'with-memory',
     vmallocRepeatsPages: false,
+    vmallocForgetsError: false,
+    testReportsFailure: true,
+    memfdForgetsErrors: true,
   },
   messages: { ...V6_18.messages, foundHandover: 'found kexec handover data.' },
 };
@@ -258,6 +289,13 @@ const V7_1_RC5: Release = {
     splitsAtNodes: true,
     addSubtreeCleansUp: true,
     scratchRoundsGivenSizes: true,
+    reserveMemExplains: true,
+    memfdForgetsErrors: false,
+    luoChecksDirection: true,
+    luoChecksNames: true,
+    luoOwnsFiles: true,
+    luoFileErrorsFail: true,
+    testFlbsPutReference: true,
   },
   messages: { ...KHO_V2_MASTER.messages, disablingRevival: 'disabling KHO revival' },
 };
