@@ -1,0 +1,302 @@
+import { MachineFault, type Pfn, type PhysAddr, ZERO_FILL } from '../../machine/index.ts';
+import type { MemfdContract } from '../abi/contract.ts';
+import { EFBIG, EINVAL, EIO, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
+
+import {
+  preserveVmalloc,
+  readPreservation,
+  restoreVmalloc,
+  unpreserveVmalloc,
+  type VmallocContext,
+  writePreservation,
+} from '../kho/vmalloc.ts';
+import { folioOf, folioPut } from '../mm/folio.ts';
+import { type CachedFolio, FolioFlag } from '../mm/page-cache.ts';
+import { Seal } from '../mm/shmem.ts';
+import { type VmallocArea, vfree, vmalloc } from '../mm/vmalloc-area.ts';
+import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
+import { type FolioSer, FolioSerCodec } from './folio-ser.ts';
+import { Memfd } from './memfd-file.ts';
+
+/** The fault site of freezing a file. */
+export const FREEZE_SITE = 'luo.freeze-file';
+
+/** Seals that F_SEAL_EXEC brings along on an executable file, as a retrieved one is. */
+const EXEC_IMPLIES = Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE;
+
+/** pr_warn_ratelimited: as many lines in a burst. */
+const RATELIMIT_BURST = 10;
+
+/** The end of loff_t. */
+const MAX_LFS_FILESIZE = 2 ** 63;
+
+/**
+ * Preserved memfds (mm/memfd_luo.c): size, position, seals (memfd-v2, from 7.1) and every folio, holes filled.
+ *
+ *   data --> memfd_luo_ser --> kho_vmalloc --> chunks --> pages of memfd_luo_folio_ser { pfn | flags, index } --> folios
+ */
+export class MemfdHandler implements FileHandler {
+  readonly compatible: string;
+  readonly #ctx: VmallocContext;
+  readonly #contract: MemfdContract;
+  readonly #codec: FolioSerCodec;
+  readonly #forgetsErrors: boolean;
+
+  /** @throws RangeError for a release without memfd preservation. */
+  constructor(ctx: VmallocContext) {
+    const contract = ctx.release.memfd;
+    if (contract === undefined) throw new RangeError(`${ctx.release.name} cannot preserve memfds`);
+    this.#ctx = ctx;
+    this.#contract = contract;
+    this.#codec = new FolioSerCodec(ctx.abi, ctx.memory.page);
+    this.#forgetsErrors = ctx.release.quirks.memfdForgetsErrors;
+    this.compatible = contract.compatible;
+  }
+
+  canPreserve(file: LiveFile): boolean {
+    return file instanceof Memfd;
+  }
+
+  idOf(file: LiveFile): object {
+    return file.inode;
+  }
+
+  /** A limit of the contract, undefined where it has none. */
+  #limit(name: string): number | undefined {
+    return this.#contract.constants[name] === undefined ? undefined : this.#ctx.abi.constant('memfd', name);
+  }
+
+  get #serStruct() {
+    return this.#ctx.abi.struct('memfd_luo_ser');
+  }
+
+  // --- in the old kernel -----------------------------------------------------------------------------------------
+
+  /**
+   * Freezes the file and preserves what is in it. -EOPNOTSUPP for seals that can't cross, -EFBIG for more than UINT_MAX pages,
+   * -ENOMEM; after an error the file is as before, but for the holes that were filled.
+   */
+  preserve(file: LiveFile): SerializedFile | Errno {
+    if (!(file instanceof Memfd)) return EINVAL;
+    const { memory, kho } = this.#ctx;
+    const { inode } = file;
+    const struct = this.#serStruct;
+    inode.frozen = true;
+    const ser = kho.allocPreserve(struct.sizeBytes);
+    if (isErrno(ser)) {
+      inode.frozen = false;
+      return ser;
+    }
+    const fail = (err: Errno): Errno => {
+      kho.unpreserveFree(ser, struct.sizeBytes);
+      inode.frozen = false;
+      return err;
+    };
+    const allSeals = this.#limit('MEMFD_LUO_ALL_SEALS');
+    if (allSeals !== undefined && (inode.seals & ~allSeals) !== 0) return fail(EOPNOTSUPP);
+    struct.set(memory, ser, 'pos', inode.pos);
+    const maxFolios = this.#limit('MEMFD_LUO_MAX_FOLIOS');
+    if (maxFolios !== undefined && Math.ceil(inode.sizeBytes / memory.page.sizeBytes) > maxFolios) return fail(EFBIG);
+    struct.set(memory, ser, 'size', inode.sizeBytes);
+    if (struct.has('seals')) struct.set(memory, ser, 'seals', inode.seals);
+
+    const folios = this.#preserveFolios(file, ser);
+    if (isErrno(folios)) return fail(folios);
+    struct.set(memory, ser, 'nr_folios', folios?.count ?? 0);
+    return { serializedData: BigInt(ser), privateData: folios?.list };
+  }
+
+  /** @returns undefined for an empty file. */
+  #preserveFolios(file: Memfd, ser: PhysAddr): { count: number; list: VmallocArea } | undefined | Errno {
+    const { memory, kho, log } = this.#ctx;
+    const { inode } = file;
+    if (inode.sizeBytes === 0) return undefined;
+    const err = inode.pin();
+    if (err !== 0) {
+      log.err(`memfd_luo: failed to pin folios: ${err}`);
+      return err;
+    }
+    const pinned = [...inode.pinnedFolios()];
+    const list = vmalloc(this.#ctx, pinned.length * this.#codec.sizeBytes, { zero: true });
+    if (list === undefined) return ENOMEM;
+    const undo = (done: readonly CachedFolio[], err: Errno): Errno => {
+      for (const folio of done.toReversed()) kho.unpreserveFolio(folio);
+      vfree(this.#ctx, list);
+      return err;
+    };
+    const flags = this.#abiFlags(FolioFlag.dirty | FolioFlag.uptodate);
+    for (const [i, folio] of pinned.entries()) {
+      const err = kho.preserveFolio(folio);
+      if (err !== 0) return undo(pinned.slice(0, i), err);
+      if ((folio.flags & FolioFlag.uptodate) !== 0) continue;
+      memory.fillPages(folio.pfn, 2 ** folio.order, ZERO_FILL);
+      inode.cache.changeFlags(folio.index, FolioFlag.uptodate);
+    }
+    inode.cache.setAllFlags(FolioFlag.dirty);
+    this.#codec.writeAll(list, pinned, flags);
+    const preservation = preserveVmalloc(this.#ctx, list);
+    if (isErrno(preservation)) return undo(pinned, preservation);
+    writePreservation(this.#ctx, this.#foliosAt(ser), preservation);
+    return { count: pinned.length, list };
+  }
+
+  #foliosAt(ser: PhysAddr): PhysAddr {
+    return (ser + this.#serStruct.offsetOf('folios')) as PhysAddr;
+  }
+
+  #abiFlags(flags: number): number {
+    const { abi } = this.#ctx;
+    return (
+      ((flags & FolioFlag.dirty) === 0 ? 0 : abi.constant('memfd', 'MEMFD_LUO_FOLIO_DIRTY')) |
+      ((flags & FolioFlag.uptodate) === 0 ? 0 : abi.constant('memfd', 'MEMFD_LUO_FOLIO_UPTODATE'))
+    );
+  }
+
+  /** Right before the jump: the position may have moved since. */
+  freeze(file: LiveFile, { serializedData }: SerializedFile): 0 | Errno {
+    if (serializedData === 0n || !(file instanceof Memfd)) {
+      this.#ctx.log.warnOnOnce('memfd_luo_freeze');
+      return EINVAL;
+    }
+    if (this.#ctx.faults?.fails(FREEZE_SITE) === true) return EIO;
+    this.#serStruct.set(this.#ctx.memory, Number(serializedData) as PhysAddr, 'pos', file.inode.pos);
+    return 0;
+  }
+
+  unpreserve(file: LiveFile, { serializedData, privateData }: SerializedFile): void {
+    if (!(file instanceof Memfd)) return;
+    const { memory, kho, pages } = this.#ctx;
+    file.inode.frozen = false;
+    const ser = Number(serializedData) as PhysAddr;
+    const struct = this.#serStruct;
+    const count = struct.get(memory, ser, 'nr_folios');
+    if (count > 0) {
+      const list = privateData as VmallocArea;
+      unpreserveVmalloc(this.#ctx, readPreservation(this.#ctx, this.#foliosAt(ser)));
+      for (let i = 0; i < count; i++) {
+        const { pfn } = this.#codec.read(list, i);
+        if (pfn !== 0n) kho.unpreserveFolio(folioOf(pages, Number(pfn) as Pfn));
+      }
+      vfree(this.#ctx, list);
+    }
+    kho.unpreserveFree(ser, struct.sizeBytes);
+  }
+
+  // --- in the new kernel -----------------------------------------------------------------------------------------
+
+  /**
+   * Makes the file again from what the predecessor left.
+   * @returns -EOPNOTSUPP for unknown seals, -EINVAL for a list that can't be restored, -EIO for a folio that was not preserved,
+   * -EEXIST for two folios in one place. The list and all folios are gone then.
+   * @throws MachineFault when an address leads out of RAM, or the count out of the list.
+   */
+  retrieve(serializedData: bigint): Memfd | Errno {
+    const { memory, kho, abi } = this.#ctx;
+    const ser = physFromU64(serializedData);
+    const struct = this.#serStruct;
+    const hasSeals = struct.has('seals');
+    const seals = hasSeals ? struct.get(memory, ser, 'seals') : Seal.SEAL;
+    if (hasSeals && (seals & ~abi.constant('memfd', 'MEMFD_LUO_ALL_SEALS')) !== 0) {
+      kho.restoreFree(ser);
+      return EOPNOTSUPP;
+    }
+    const file = Memfd.create(this.#ctx, '', {
+      seals: (seals & Seal.EXEC) === 0 ? seals : seals | EXEC_IMPLIES,
+    });
+    const pos = struct.get(memory, ser, 'pos');
+    if (pos < MAX_LFS_FILESIZE) file.inode.pos = pos;
+    const size = struct.get(memory, ser, 'size');
+    file.inode.sizeBytes = size < MAX_LFS_FILESIZE ? size : 0;
+
+    const err = this.#retrieveContent(file, ser);
+    if (err !== 0) file.put();
+    kho.restoreFree(ser);
+    return err === 0 ? file : err;
+  }
+
+  #retrieveContent(file: Memfd, ser: PhysAddr): 0 | Errno {
+    const count = this.#serStruct.get(this.#ctx.memory, ser, 'nr_folios');
+    if (count === 0) return 0;
+    const list = restoreVmalloc(this.#ctx, readPreservation(this.#ctx, this.#foliosAt(ser)));
+    if (list === undefined) return EINVAL;
+    const err = this.#retrieveFolios(file, list, count);
+    vfree(this.#ctx, list);
+    return err;
+  }
+
+  #retrieveFolios(file: Memfd, list: VmallocArea, count: number): 0 | Errno {
+    const { log, abi } = this.#ctx;
+    const dirty = abi.constant('memfd', 'MEMFD_LUO_FOLIO_DIRTY');
+    const uptodate = abi.constant('memfd', 'MEMFD_LUO_FOLIO_UPTODATE');
+    let err: 0 | Errno = 0;
+    let i = 0;
+    for (; i < count && err === 0; i++) {
+      const entry = this.#codec.read(list, i);
+      if (entry.pfn === 0n) continue;
+      const folio = this.#restoreFolio(entry);
+      if (folio === undefined) {
+        log.err(`memfd_luo: Unable to restore folio at physical address: ${this.#physHex(entry)}`);
+        err = EIO;
+        break;
+      }
+      const flags =
+        ((entry.flags & uptodate) === 0 ? 0 : FolioFlag.uptodate) | ((entry.flags & dirty) === 0 ? 0 : FolioFlag.dirty);
+      err = file.inode.addFolio(entry.index, folio.pfn, folio.order, flags);
+      if (err !== 0) {
+        log.err(`memfd_luo: shmem: failed to add to page cache folio index ${i}: ${err}`);
+        folioPut(this.#ctx, folio);
+        break;
+      }
+    }
+    if (err === 0) return 0;
+    if (this.#forgetsErrors) return err === EIO && i > 0 ? 0 : err;
+    for (let j = i + 1; j < count; j++) {
+      const entry = this.#codec.read(list, j);
+      const folio = entry.pfn === 0n ? undefined : this.#restoreFolio(entry);
+      if (folio !== undefined) folioPut(this.#ctx, folio);
+    }
+    return err;
+  }
+
+  #physHex({ pfn }: FolioSer): string {
+    return BigInt.asUintN(64, pfn << BigInt(this.#ctx.memory.page.shift)).toString(16);
+  }
+
+  #restoreFolio({ pfn }: FolioSer) {
+    const phys = BigInt.asUintN(64, pfn << BigInt(this.#ctx.memory.page.shift));
+    // No struct page can be that far out: what the kernel answers for every such frame.
+    if (phys > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
+    return this.#ctx.kho.restoreFolio(Number(phys) as PhysAddr);
+  }
+
+  /** Nobody retrieved the file: gives its memory back. Else there is nothing left to do. */
+  finish(_file: LiveFile | undefined, serializedData: bigint, status: RetrieveStatus): void {
+    if (status !== 0) return;
+    const { memory, kho, log } = this.#ctx;
+    const ser = physFromU64(serializedData);
+    const count = this.#serStruct.get(memory, ser, 'nr_folios');
+    if (count > 0) {
+      const list = restoreVmalloc(this.#ctx, readPreservation(this.#ctx, this.#foliosAt(ser)));
+      if (list !== undefined) {
+        let warned = 0;
+        for (let i = 0; i < count; i++) {
+          const entry = this.#codec.read(list, i);
+          if (entry.pfn === 0n) continue;
+          const folio = this.#restoreFolio(entry);
+          if (folio !== undefined) folioPut(this.#ctx, folio);
+          else if (warned++ < RATELIMIT_BURST) {
+            log.warn(`memfd_luo: Unable to restore folio at physical address: ${this.#physHex(entry)}`);
+          }
+        }
+        vfree(this.#ctx, list);
+      }
+    }
+    kho.restoreFree(ser);
+  }
+}
+
+/** phys_to_virt of a u64 that a predecessor wrote. @throws MachineFault where no RAM can be. */
+function physFromU64(value: bigint): PhysAddr {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new MachineFault('read', value);
+  return Number(value) as PhysAddr;
+}

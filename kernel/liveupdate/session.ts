@@ -1,0 +1,180 @@
+import { EBADF, EEXIST, EINVAL, ENOENT, ENOSPC, type Errno } from '../errno.ts';
+import { KernelHang } from '../failure.ts';
+import type { ReleaseQuirks } from '../release.ts';
+import type { EntryCursor } from './entry-table.ts';
+import type { LiveFile } from './file-handler.ts';
+import { type FileSetContext, LuoFileSet } from './file-set.ts';
+import type { IncomingSessions, OutgoingSessions } from './luo-state.ts';
+
+/** A named group of files that crosses as one (struct luo_session). */
+export class LuoSession {
+  readonly name: string;
+  readonly direction: 'incoming' | 'outgoing';
+  readonly files: LuoFileSet;
+  /** An incoming session that user space has asked for. */
+  retrieved = false;
+
+  constructor(name: string, direction: 'incoming' | 'outgoing', files: LuoFileSet) {
+    this.name = name;
+    this.direction = direction;
+    this.files = files;
+  }
+}
+
+/** How far an unbounded count of sessions is followed. */
+const MAX_SESSIONS_WALKED = 1 << 20;
+
+/** The sessions of both directions. */
+export class LuoSessions {
+  readonly incoming: LuoSession[] = [];
+  readonly outgoing: LuoSession[] = [];
+  readonly #files: FileSetContext;
+  readonly #quirks: ReleaseQuirks;
+  readonly #nameLength: number;
+  #tableIn: IncomingSessions | undefined;
+  #tableOut: OutgoingSessions | undefined;
+  #deserialized = false;
+  #savedError: 0 | Errno = 0;
+
+  constructor(files: FileSetContext, quirks: ReleaseQuirks) {
+    this.#files = files;
+    this.#quirks = quirks;
+    this.#nameLength = files.abi.struct('luo_session_ser').sizeOf('name');
+  }
+
+  setupIncoming(table: IncomingSessions | undefined): void {
+    this.#tableIn = table;
+  }
+
+  setupOutgoing(table: OutgoingSessions): void {
+    this.#tableOut = table;
+  }
+
+  /**
+   * Makes a session to be handed over.
+   * @returns -EINVAL for an empty name or one of 64 bytes and more, -EEXIST for a name in use, -ENOMEM or -ENOSPC without room.
+   */
+  create(name: string): LuoSession | Errno {
+    if (this.#quirks.luoChecksNames && (name.length === 0 || name.length > this.#nameLength - 1)) return EINVAL;
+    const table = this.#tableOut;
+    if (table === undefined) return EBADF;
+    const kept = name.slice(0, this.#nameLength - 1);
+    const room = table.grow(this.outgoing.length + 1);
+    if (room !== 0) return room;
+    // The room made for a name that turns out to be taken stays, as in the kernel.
+    if (this.outgoing.some((other) => other.name === kept)) return EEXIST;
+    const session = new LuoSession(kept, 'outgoing', new LuoFileSet(this.#files));
+    this.outgoing.push(session);
+    return session;
+  }
+
+  /** Hands an incoming session out: -ENOENT for an unknown name, -EINVAL for the second time. */
+  retrieve(name: string): LuoSession | Errno {
+    const session = this.incoming.find((candidate) => candidate.name === name);
+    if (session === undefined) return ENOENT;
+    if (session.retrieved) return EINVAL;
+    session.retrieved = true;
+    return session;
+  }
+
+  /**
+   * The descriptor of a session is closed: an incoming one finishes (-EBUSY when it can't yet, and it stays), an outgoing one
+   * gives its files up.
+   */
+  release(session: LuoSession): 0 | Errno {
+    if (session.retrieved) {
+      const err = session.files.finish();
+      if (err !== 0) {
+        this.#files.log.warn(`luo: Unable to finish session [${session.name}] on release`);
+        return err;
+      }
+      this.incoming.splice(this.incoming.indexOf(session), 1);
+      return 0;
+    }
+    session.files.unpreserveAll();
+    this.outgoing.splice(this.outgoing.indexOf(session), 1);
+    this.#tableOut?.shrink(this.outgoing.length);
+    return 0;
+  }
+
+  /** Reads the predecessor's sessions, once: later calls give the first one's answer. */
+  deserialize(): 0 | Errno {
+    if (this.#deserialized) return this.#savedError;
+    this.#deserialized = true;
+    const table = this.#tableIn;
+    if (table === undefined) return 0;
+    const cursor = table.cursor();
+    for (let entry = cursor.read(); entry !== undefined; entry = cursor.read()) {
+      if (this.incoming.length >= MAX_SESSIONS_WALKED) throw new KernelHang('luo_session_deserialize');
+      const err = this.#deserializeOne(entry);
+      if (err !== 0) {
+        table.abandon();
+        this.#savedError = err;
+        return err;
+      }
+    }
+    table.release();
+    return 0;
+  }
+
+  #deserializeOne(at: NonNullable<ReturnType<EntryCursor['read']>>): 0 | Errno {
+    const { memory, abi, log } = this.#files;
+    const struct = abi.struct('luo_session_ser');
+    const name = struct.getString(memory, at, 'name').slice(0, this.#nameLength - 1);
+    if (this.incoming.some((other) => other.name === name)) {
+      log.warn(`luo: Failed to insert session [${name}] ${EEXIST}`);
+      return EEXIST;
+    }
+    const session = new LuoSession(name, 'incoming', new LuoFileSet(this.#files));
+    this.incoming.push(session);
+    const err = session.files.deserialize(struct.elementAt(at, 'file_set_ser', 0), this.#quirks.luoFileErrorsFail);
+    if (err === 0 || !this.#quirks.luoFileErrorsFail) return 0;
+    log.warn(`luo: Failed to deserialize files for session [${name}] ${err}`);
+    return err;
+  }
+
+  /** Freezes and writes all outgoing sessions. After an error all are unfrozen and nothing is announced. */
+  serialize(): 0 | Errno {
+    const { memory, abi, log } = this.#files;
+    const table = this.#tableOut;
+    if (table === undefined) return 0;
+    const struct = abi.struct('luo_session_ser');
+    table.begin();
+    const cursor = table.cursor();
+    for (const [i, session] of this.outgoing.entries()) {
+      const entry = cursor.reserve();
+      let err: 0 | Errno = 0;
+      if (entry === undefined) {
+        log.warnOnOnce('luo_session_serialize');
+        err = ENOSPC;
+      } else {
+        err = session.files.freeze(struct.elementAt(entry, 'file_set_ser', 0));
+        if (err === 0) struct.setString(memory, entry, 'name', session.name);
+        else cursor.prev();
+      }
+      if (err === 0) continue;
+      for (const done of this.outgoing.slice(0, i).reverse()) {
+        const undone = cursor.prev();
+        if (undone === undefined) break;
+        done.files.unfreeze(struct.elementAt(undone, 'file_set_ser', 0));
+        struct.setString(memory, undone, 'name', '');
+      }
+      return err;
+    }
+    table.commit(this.outgoing.length);
+    return 0;
+  }
+}
+
+/** What user space holds of a session: the descriptor that create and retrieve give. */
+export interface LuoSessionFile {
+  readonly name: string;
+  /** LIVEUPDATE_SESSION_PRESERVE_FD. -EINVAL on a retrieved session. */
+  preserveFd(token: bigint | number, file: LiveFile): 0 | Errno;
+  /** LIVEUPDATE_SESSION_RETRIEVE_FD. -EINVAL on a session of this kernel's own. */
+  retrieveFd(token: bigint | number): LiveFile | Errno;
+  /** LIVEUPDATE_SESSION_FINISH. -EINVAL on a session of this kernel's own, -EBUSY when a file can't yet. */
+  finish(): 0 | Errno;
+  /** close(): finishes a retrieved session, gives up one of this kernel's own. */
+  release(): 0 | Errno;
+}
