@@ -13,7 +13,8 @@ import {
 } from '../machine/index.ts';
 import { Memblock } from '../machine/memblock/memblock.ts';
 import { MemblockStop } from '../machine/memblock/reports.ts';
-import { type Boot, type BootClient, bootSteps } from './boot/boot.ts';
+import { type Boot, bootSteps } from './boot/boot.ts';
+import { bootClients, type KernelClients, makeClients } from './boot/clients.ts';
 import { coldBootSegments, DEFAULT_IMAGE, type KernelImage, kexecRequests } from './boot/image-layout.ts';
 import type { Sabotage } from './boot/sabotage.ts';
 import { buildBootDt } from './boot-handoff/boot-dt.ts';
@@ -83,7 +84,7 @@ export class Kernel {
   readonly clock: VirtualClock;
   /** The memory that memblock knew when it ended: regions as `memblock=debug` would list them. */
   readonly memblock: Memblock;
-  readonly clients: readonly BootClient[];
+  readonly clients: KernelClients;
   readonly #boot: Boot;
   readonly #memory: Machine['memory'];
   #outcome: KernelOutcome = { kind: 'running' };
@@ -140,7 +141,7 @@ export class Kernel {
     this.kho = new KhoCore(base);
     this.ctx = { ...base, kho: this.kho };
     this.memblock = memblock;
-    this.clients = [];
+    this.clients = makeClients(this.ctx);
     this.#boot = {
       ctx: this.ctx,
       kho: this.kho,
@@ -150,7 +151,7 @@ export class Kernel {
       }),
       registers: machine.registers,
       segments: machine.segments,
-      clients: this.clients,
+      clients: bootClients(this.ctx, this.kho, this.clients),
       sabotage: options.sabotage ?? {},
       handoff: undefined,
     };
@@ -179,6 +180,16 @@ export class Kernel {
 
   get outcome(): KernelOutcome {
     return this.#outcome;
+  }
+
+  /** Live update; undefined for releases without it. */
+  get luo(): KernelClients['luo'] {
+    return this.clients.luo;
+  }
+
+  /** test_kho; undefined where it is not built in. */
+  get testKho(): KernelClients['testKho'] {
+    return this.clients.testKho;
   }
 
   /** Whether this kernel took a handover over. */
@@ -228,14 +239,27 @@ export class Kernel {
     return this.call(() => kexecFileLoad(this.ctx, this.kho, image, cmdline));
   }
 
-  /** Jumps into a loaded kernel: after this only bytes are left of the present one. The caller boots the next. */
-  jump(loaded: LoadedKernel): void {
-    const result = this.call(() => {
+  /**
+   * Jumps into a loaded kernel: LUO serializes, KHO is finalised where LUO does that (6.19 and 7.0), and after this only
+   * bytes are left of the present kernel. The caller boots the next.
+   * @returns 0 (look at `outcome`: the kernel may have fallen on the way), or the error with which LUO refuses.
+   */
+  jump(loaded: LoadedKernel): 0 | Errno {
+    const result = this.call((): 0 | Errno => {
+      const refused = this.luo?.reboot() ?? 0;
+      if (refused !== 0) return refused;
+      if (this.luo?.enabled === true) {
+        const err = this.kho.finalize();
+        if (err !== 0) return err;
+      }
       this.#sabotageJump();
       const registers = moveSegments(this.ctx, loaded, mix32(this.machine.seed ^ this.machine.generation));
       this.machine.jump(registers, loadedSegments(loaded));
+      return 0;
     });
-    if (result.ok) this.#outcome = { kind: 'jumped' };
+    if (!result.ok) return 0;
+    if (result.value === 0) this.#outcome = { kind: 'jumped' };
+    return result.value;
   }
 
   #sabotageJump(): void {

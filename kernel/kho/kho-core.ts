@@ -119,7 +119,7 @@ export class KhoCore implements Kho {
    */
   init(): 0 | Errno {
     if (!this.#enabled) return 0;
-    const map = makeOutgoingMap(this.#ctx);
+    const map = this.#map ?? makeOutgoingMap(this.#ctx);
     if (isErrno(map)) return this.#initFailed(map);
     this.#map = map;
     const finalizes = this.#ctx.release.quirks.finalize === 'before-load';
@@ -143,17 +143,22 @@ export class KhoCore implements Kho {
   }
 
   #initFailed(err: Errno): Errno {
+    this.shutDown();
+    return err;
+  }
+
+  /** What kho_init does when it fails: the outgoing side is gone, and KHO is off. */
+  shutDown(): void {
     this.#map = undefined;
     this.#fdt = undefined;
     this.disable();
-    return err;
   }
 
   // --- preserving ----------------------------------------------------------------------------------------------------
 
   get #hooks(): PreserveHooks | Errno {
     const { page, pages, log, release, config } = this.#ctx;
-    const map = this.#map;
+    const map = this.#trackedMap();
     if (map === undefined) {
       log.warnOnOnce('kho_radix_add_key');
       return EINVAL;
@@ -168,6 +173,15 @@ export class KhoCore implements Kho {
       nidOf: nids ? (pfn) => pages.nid(pfn as Pfn) : undefined,
       scratchOverlaps: checks ? (phys, sizeBytes) => this.scratchOverlaps(phys, sizeBytes) : undefined,
     };
+  }
+
+  /** Up to 6.18 what is preserved is tracked before KHO comes up (which is after some of its users), or without it. */
+  #trackedMap(): OutgoingMap | undefined {
+    if (this.#map === undefined && this.#ctx.release.quirks.initcall === 'late') {
+      const map = makeOutgoingMap(this.#ctx);
+      if (!isErrno(map)) this.#map = map;
+    }
+    return this.#map;
   }
 
   preserveFolio(folio: Folio): 0 | Errno {
