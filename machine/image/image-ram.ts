@@ -104,8 +104,8 @@ export class ImageRam {
   }
 
   /**
-   * Shows all stored bytes, piece by piece and by ascending address: for a search of RAM. Patches are in them. The
-   * array is reused from piece to piece.
+   * Shows all stored bytes, piece by piece: for a search of RAM. Patches are in them; at the end the blocks around
+   * patches are shown once more, for what was patched into holes. The array is reused from piece to piece.
    */
   scan(visit: (phys: number, bytes: Uint8Array) => void): void {
     const buffer = new Uint8Array(SCAN_BYTES);
@@ -117,6 +117,7 @@ export class ImageRam {
         visit(extent.phys + done, piece);
       }
     }
+    for (const [index, block] of this.#patched) visit(index * BLOCK_BYTES, block);
   }
 
   #overlay(phys: number, bytes: Uint8Array): void {

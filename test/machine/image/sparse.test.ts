@@ -120,7 +120,7 @@ test('a patch changes what is read, also in a hole, and not the image', () => {
   ram.scan((phys, bytes) => {
     if (fdt >= phys && fdt < phys + bytes.length) seen.push(bytes[fdt + 3 - phys] ?? 0);
   });
-  expect(seen).toEqual([0xee]);
+  expect(new Set(seen)).toEqual(new Set([0xee]));
 });
 
 describe.each(PAGE_SIZES)('writing an image of RAM with $name pages', (page) => {
