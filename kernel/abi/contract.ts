@@ -243,12 +243,25 @@ export function compatibleSize(contract: ContractBase): number {
   return typeof contract.compatible === 'number' ? 4 : contract.compatible.length + 1;
 }
 
+const constantsCache = new WeakMap<ContractBase, Map<string, ReadonlyMap<string, number>>>();
+
 /**
  * The constants of one contract for a page size, by name, in order; COMPATIBLE_SIZE is the length of its own version
  * string with the NUL.
  * @throws ExpressionError for a formula that cannot be evaluated.
  */
 export function constantsOf(contract: ContractBase, page: PageSize): Map<string, number> {
+  // A frozen contract never changes, so its constants are computed once.
+  if (!Object.isFrozen(contract)) return computeConstants(contract, page);
+  let byPage = constantsCache.get(contract);
+  if (byPage === undefined) constantsCache.set(contract, (byPage = new Map()));
+  const key = `${page.shift}/${page.physBits}`;
+  let constants = byPage.get(key);
+  if (constants === undefined) byPage.set(key, (constants = computeConstants(contract, page)));
+  return new Map(constants);
+}
+
+function computeConstants(contract: ContractBase, page: PageSize): Map<string, number> {
   const scope = pageConstants(page);
   scope.set('COMPATIBLE_SIZE', compatibleSize(contract));
   if ('bitmap' in contract)

@@ -39,7 +39,7 @@ const TOKEN = /\s*(?:(0x[0-9a-fA-F]+|\d+)|([A-Za-z_]\w*)|(<<|>>|[-+*/%(),|]))/y;
  */
 export function evaluate(expression: Expression, scope: Scope, sizeOf?: (type: string) => number): number {
   if (typeof expression === 'number') return expression;
-  const tokens = tokenize(expression);
+  const tokens = tokensOf(expression);
   let at = 0;
   const fail = (what: string): never => {
     throw new ExpressionError(`${what} in "${expression}"`);
@@ -106,6 +106,19 @@ export function evaluate(expression: Expression, scope: Scope, sizeOf?: (type: s
   if (at < tokens.length) fail(`unexpected "${tokens[at]}"`);
   if (!Number.isSafeInteger(value)) fail(`${value} is not a whole number`);
   return value;
+}
+
+const tokenCache = new Map<string, readonly string[]>();
+
+/** The same few hundred formulas are evaluated over and over: their tokens are kept. */
+function tokensOf(text: string): readonly string[] {
+  let tokens = tokenCache.get(text);
+  if (tokens === undefined) {
+    tokens = tokenize(text);
+    if (tokenCache.size > 10_000) tokenCache.clear();
+    tokenCache.set(text, tokens);
+  }
+  return tokens;
 }
 
 function tokenize(text: string): string[] {
