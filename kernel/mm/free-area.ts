@@ -1,30 +1,30 @@
 import { alignDown, alignUp, type Pfn } from '../../machine/index.ts';
+import { lowestBit, TreePool } from './tree-pool.ts';
 
 /*
  * The free blocks of one node and kind of memory. Memory is cut into blocks of the largest order ("slots"); 1024 slots
- * make a region. A slot whose block is free as a whole is one bit. A slot that is partly free has a chunk: the bits of
- * a complete binary tree, where a set bit is a free block of that very order:
+ * make a region. A slot whose block is free as a whole is one bit. A slot that is partly free has a tree: the bits of
+ * a complete binary one, where a set bit is a free block of that very order:
  *
  *      bit   1                        order max (never used: that is the slot's bit)
  *      bits  2   3                    order max - 1
  *      bits  4   5   6   7            order max - 2
  *      bits  2^max ... 2^(max+1)-1    order 0
  *
- * Regions and chunks carry the epoch in which they were made and are copied before a change when they are older than
+ * Regions and trees carry the epoch in which they were made and are copied before a change when they are older than
  * the last mark. Regions that are wholly free, or wholly taken, are shared constants, so a TiB costs 256 array entries.
  */
 
 const REGION_SHIFT = 10;
 const REGION_SLOTS = 1 << REGION_SHIFT;
 const REGION_WORDS = REGION_SLOTS / 32;
-const SLAB_WORDS_LOG2 = 18;
 /** How many of the blocks freed last are remembered per order, so that the list is last in, first out. */
 const RECENT = 256;
 
 interface Region {
   readonly epoch: number;
-  /** Chunk number of each slot, 0 for none. */
-  readonly chunks: Int32Array;
+  /** Tree of each slot, 0 for none. */
+  readonly trees: Int32Array;
   /**
    * For each order 1024 bits: whether the slot has a free block of that order. Exact for the largest; for the others a
    * bit may be left standing when the last block went, and is cleared by the search that finds nothing.
@@ -49,10 +49,6 @@ export interface FreeAreaVersion {
   readonly recentCounts: Uint32Array;
 }
 
-function lowestBit(word: number): number {
-  return 31 - Math.clz32(word & -word);
-}
-
 /**
  * Free lists of buddy blocks up to `maxOrder`. It keeps numbers only: what is in the pages and what struct page says
  * about them is the allocator's business.
@@ -75,13 +71,7 @@ export class FreeArea {
   readonly #summaryWords: number;
   readonly #full: Region;
   readonly #empty: Region;
-  #epoch = 1;
-  readonly #chunkWords: number;
-  readonly #slabChunksLog2: number;
-  readonly #slabs: Uint32Array[] = [];
-  #chunkEpochs = new Uint32Array(64);
-  #nrChunks = 1;
-  readonly #spareChunks: number[] = [];
+  readonly #trees: TreePool;
   #recent: Float64Array;
   #recentTops: Uint32Array;
   #recentCounts: Uint32Array;
@@ -112,15 +102,14 @@ export class FreeArea {
     this.#nrSlots = nrSlots;
     const orders = maxOrder + 1;
     this.counts = new Float64Array(orders);
-    this.#empty = { epoch: 0, chunks: new Int32Array(REGION_SLOTS), avail: new Uint32Array(REGION_WORDS * orders) };
-    this.#full = { epoch: 0, chunks: this.#empty.chunks, avail: new Uint32Array(REGION_WORDS * orders) };
+    this.#empty = { epoch: 0, trees: new Int32Array(REGION_SLOTS), avail: new Uint32Array(REGION_WORDS * orders) };
+    this.#full = { epoch: 0, trees: this.#empty.trees, avail: new Uint32Array(REGION_WORDS * orders) };
     this.#full.avail.fill(0xffff_ffff, REGION_WORDS * maxOrder);
     const nrRegions = Math.ceil(nrSlots / REGION_SLOTS);
     this.#regions = new Array<Region>(nrRegions).fill(this.#empty);
     this.#summaryWords = Math.ceil(nrRegions / 32);
     this.#summary = new Uint32Array(this.#summaryWords * orders);
-    this.#chunkWords = Math.max(1, 2 ** (maxOrder + 1) / 32);
-    this.#slabChunksLog2 = SLAB_WORDS_LOG2 - Math.log2(this.#chunkWords);
+    this.#trees = new TreePool(maxOrder);
     this.#recent = new Float64Array(RECENT * orders);
     this.#recentTops = new Uint32Array(orders);
     this.#recentCounts = new Uint32Array(orders);
@@ -166,48 +155,16 @@ export class FreeArea {
 
   #writableRegion(index: number): Region {
     const region = this.#regions[index] as Region;
-    if (region.epoch === this.#epoch) return region;
-    const copy = { epoch: this.#epoch, chunks: region.chunks.slice(), avail: region.avail.slice() };
+    if (region.epoch === this.#trees.epoch) return region;
+    const copy = { epoch: this.#trees.epoch, trees: region.trees.slice(), avail: region.avail.slice() };
     this.#regions[index] = copy;
     return copy;
   }
 
-  #slab(chunk: number): Uint32Array {
-    return this.#slabs[chunk >>> this.#slabChunksLog2] as Uint32Array;
-  }
-
-  #offset(chunk: number): number {
-    return (chunk & ((1 << this.#slabChunksLog2) - 1)) * this.#chunkWords;
-  }
-
-  #writableChunk(region: Region, slotInRegion: number): number {
-    const old = region.chunks[slotInRegion] as number;
-    if (old > 0 && this.#chunkEpochs[old] === this.#epoch) return old;
-    const chunk = this.#spareChunks.pop() ?? this.#nrChunks++;
-    if (chunk >= this.#chunkEpochs.length) {
-      const next = new Uint32Array(this.#chunkEpochs.length * 2);
-      next.set(this.#chunkEpochs);
-      this.#chunkEpochs = next;
-    }
-    const slabIndex = chunk >>> this.#slabChunksLog2;
-    while (slabIndex >= this.#slabs.length) this.#slabs.push(new Uint32Array(1 << SLAB_WORDS_LOG2));
-    this.#chunkEpochs[chunk] = this.#epoch;
-    const at = this.#offset(chunk);
-    if (old > 0) {
-      const from = this.#offset(old);
-      this.#slab(chunk).set(this.#slab(old).subarray(from, from + this.#chunkWords), at);
-    } else {
-      this.#slab(chunk).fill(0, at, at + this.#chunkWords);
-    }
-    region.chunks[slotInRegion] = chunk;
-    return chunk;
-  }
-
-  /** The slot needs no chunk any more; one that no version can hold is used again. */
-  #dropChunk(region: Region, slotInRegion: number): void {
-    const chunk = region.chunks[slotInRegion] as number;
-    if (chunk > 0 && this.#chunkEpochs[chunk] === this.#epoch) this.#spareChunks.push(chunk);
-    region.chunks[slotInRegion] = 0;
+  /** The slot needs no tree any more. */
+  #dropTree(region: Region, slotInRegion: number): void {
+    this.#trees.drop(region.trees[slotInRegion] as number);
+    region.trees[slotInRegion] = 0;
   }
 
   // --- single bits, of the slot that was located -------------------------------------------------------------------
@@ -220,10 +177,8 @@ export class FreeArea {
       const word = region.avail[order * REGION_WORDS + (inRegion >>> 5)] as number;
       return ((word >>> (inRegion & 31)) & 1) === 1;
     }
-    const chunk = region.chunks[inRegion] as number;
-    if (chunk === 0) return false;
-    const bit = (1 << (this.maxOrder - order)) + (index >>> order);
-    return (((this.#slab(chunk)[this.#offset(chunk) + (bit >>> 5)] as number) >>> (bit & 31)) & 1) === 1;
+    const tree = region.trees[inRegion] as number;
+    return tree !== 0 && this.#trees.test(tree, (1 << (this.maxOrder - order)) + (index >>> order));
   }
 
   #set(index: number, order: number): void {
@@ -231,13 +186,11 @@ export class FreeArea {
     const region = this.#writableRegion(regionIndex);
     const inRegion = this.#slot & (REGION_SLOTS - 1);
     if (order < this.maxOrder) {
-      const chunk = this.#writableChunk(region, inRegion);
-      const bit = (1 << (this.maxOrder - order)) + (index >>> order);
-      const at = this.#offset(chunk) + (bit >>> 5);
-      const slab = this.#slab(chunk);
-      slab[at] = (slab[at] as number) | (1 << (bit & 31));
+      const tree = this.#trees.writable(region.trees[inRegion] as number);
+      region.trees[inRegion] = tree;
+      this.#trees.set(tree, (1 << (this.maxOrder - order)) + (index >>> order));
     } else {
-      this.#dropChunk(region, inRegion);
+      this.#dropTree(region, inRegion);
     }
     const word = order * REGION_WORDS + (inRegion >>> 5);
     region.avail[word] = (region.avail[word] as number) | (1 << (inRegion & 31));
@@ -250,11 +203,9 @@ export class FreeArea {
     const region = this.#writableRegion(this.#slot >>> REGION_SHIFT);
     const inRegion = this.#slot & (REGION_SLOTS - 1);
     if (order < this.maxOrder) {
-      const chunk = this.#writableChunk(region, inRegion);
-      const bit = (1 << (this.maxOrder - order)) + (index >>> order);
-      const at = this.#offset(chunk) + (bit >>> 5);
-      const slab = this.#slab(chunk);
-      slab[at] = (slab[at] as number) & ~(1 << (bit & 31));
+      const tree = this.#trees.writable(region.trees[inRegion] as number);
+      region.trees[inRegion] = tree;
+      this.#trees.clear(tree, (1 << (this.maxOrder - order)) + (index >>> order));
     } else {
       const word = order * REGION_WORDS + (inRegion >>> 5);
       region.avail[word] = (region.avail[word] as number) & ~(1 << (inRegion & 31));
@@ -324,7 +275,7 @@ export class FreeArea {
           const inRegion = s & (REGION_SLOTS - 1);
           const word = this.maxOrder * REGION_WORDS + (inRegion >>> 5);
           region.avail[word] = (region.avail[word] as number) | (1 << (inRegion & 31));
-          this.#dropChunk(region, inRegion);
+          this.#dropTree(region, inRegion);
         }
       }
       const at = this.maxOrder * this.#summaryWords + (regionIndex >>> 5);
@@ -424,7 +375,8 @@ export class FreeArea {
         const inRegion = word * 32 + lowestBit(bits);
         const slot = regionIndex * REGION_SLOTS + inRegion;
         if (order === this.maxOrder) return this.#pfnOfSlot(slot);
-        const index = this.#lowestInChunk(region.chunks[inRegion] as number, order);
+        const tree = region.trees[inRegion] as number;
+        const index = tree === 0 ? -1 : this.#trees.lowest(tree, 1 << (this.maxOrder - order));
         if (index >= 0) return this.#pfnOfSlot(slot) + index * 2 ** order;
         const at = order * REGION_WORDS + word;
         const writable = this.#writableRegion(regionIndex);
@@ -434,27 +386,10 @@ export class FreeArea {
     return -1;
   }
 
-  #lowestInChunk(chunk: number, order: number): number {
-    if (chunk === 0) return -1;
-    const first = 2 ** (this.maxOrder - order);
-    const slab = this.#slab(chunk);
-    const offset = this.#offset(chunk);
-    if (first < 32) {
-      const word = ((slab[offset] as number) >>> first) & ((1 << first) - 1);
-      return word === 0 ? -1 : lowestBit(word);
-    }
-    const words = first / 32;
-    for (let w = 0; w < words; w++) {
-      const word = slab[offset + words + w] as number;
-      if (word !== 0) return w * 32 + lowestBit(word);
-    }
-    return -1;
-  }
-
   // --- versions ---------------------------------------------------------------------------------------------------
 
   mark(): FreeAreaVersion {
-    this.#epoch++;
+    this.#trees.epoch++;
     return {
       regions: [...this.#regions],
       summary: this.#summary.slice(),
@@ -466,7 +401,7 @@ export class FreeArea {
   }
 
   restore(version: FreeAreaVersion): void {
-    this.#epoch++;
+    this.#trees.epoch++;
     this.#regions = [...version.regions];
     this.#summary = version.summary.slice();
     this.counts = version.counts.slice();
