@@ -71,6 +71,9 @@ export class BuddyAllocator implements BulkPageAllocator {
   readonly maxPageOrder: number;
   readonly #ctx: BuddyContext;
   readonly #nodes: readonly NodeAreas[];
+  /** All RAM, by node. */
+  readonly #ranges: readonly { readonly start: Pfn; readonly nrPages: number }[];
+  readonly #nrRamPages: number;
   /** Frames with {order, magic} in private may be free: a reservation was lost. Then splitting has heads to clean. */
   #stalePrivates = false;
   readonly #cleanHead = (pfn: number): void => {
@@ -94,6 +97,8 @@ export class BuddyAllocator implements BulkPageAllocator {
         normal: new FreeArea(ranges, this.maxPageOrder),
         cma: new FreeArea(ranges, this.maxPageOrder),
       }));
+    this.#ranges = this.#nodes.flatMap((node) => node.ranges);
+    this.#nrRamPages = this.#ranges.reduce((sum, range) => sum + range.nrPages, 0);
   }
 
   #nodeOf(pfn: number): NodeAreas {
@@ -241,9 +246,10 @@ export class BuddyAllocator implements BulkPageAllocator {
   allocSpecific(pfn: Pfn, order: Order, options: AllocOptions = {}): boolean {
     if (order > this.maxPageOrder || (order > 0 && pfn % 2 ** order !== 0) || !this.#ctx.pages.hasStructPage(pfn))
       return false;
-    if (!this.#ctx.pages.has(pfn, PageFlag.free)) return false;
+    const flags = this.#ctx.pages.flags(pfn);
+    if ((flags & PageFlag.free) === 0) return false;
     const node = this.#nodeOf(pfn);
-    const area = this.#ctx.pages.has(pfn, PageFlag.cma) ? node.cma : node.normal;
+    const area = (flags & PageFlag.cma) !== 0 ? node.cma : node.normal;
     if (area === node.cma && options.migratetype !== 'movable') return false;
     if (!area.takeAt(pfn, order, this.#cleanHead)) return false;
     this.#prepare(pfn, order, options);
@@ -255,9 +261,12 @@ export class BuddyAllocator implements BulkPageAllocator {
    * memory looks after a long uptime. After 32 draws that met no free block it takes what `allocPages` gives.
    */
   allocScattered(random: Random, order: Order, options: AllocOptions = {}): Pfn | undefined {
-    const nodes = options.nid === undefined ? this.#nodes : this.#nodes.filter((node) => node.nid === options.nid);
-    const ranges = nodes.flatMap((node) => node.ranges);
-    const nrPages = ranges.reduce((sum, range) => sum + range.nrPages, 0);
+    let ranges = this.#ranges;
+    let nrPages = this.#nrRamPages;
+    if (options.nid !== undefined) {
+      ranges = this.#nodes.find((node) => node.nid === options.nid)?.ranges ?? [];
+      nrPages = ranges.reduce((sum, range) => sum + range.nrPages, 0);
+    }
     for (let draw = 0; draw < 32 && nrPages > 0; draw++) {
       let at = random.below(nrPages);
       for (const range of ranges) {
@@ -282,7 +291,7 @@ export class BuddyAllocator implements BulkPageAllocator {
    */
   freePages(pfn: Pfn, order: Order): void {
     const { pages } = this.#ctx;
-    if (order === 0 && pages.has(pfn, PageFlag.managed) && !pages.has(pfn, PageFlag.free)) {
+    if (order === 0 && (pages.flags(pfn) & (PageFlag.managed | PageFlag.free)) === PageFlag.managed) {
       this.#freeOne(pfn);
       return;
     }

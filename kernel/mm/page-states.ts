@@ -179,6 +179,11 @@ export class PageStates {
     return (wordOf(this.#table, this.#frames.get(pfn), 3) & flags) === flags;
   }
 
+  /** All flags of a frame. */
+  flags(pfn: Pfn): PageFlags {
+    return wordOf(this.#table, this.#frames.get(pfn), 3) & FLAGS_MASK;
+  }
+
   setFlags(pfn: Pfn, flags: PageFlags): void {
     this.#changeFlags(pfn, flags, 0);
   }
