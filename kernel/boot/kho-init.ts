@@ -1,10 +1,10 @@
-import type { Order, PhysAddr } from '../../machine/index.ts';
+import type { Order, Pfn, PhysAddr } from '../../machine/index.ts';
 import type { KernelContext } from '../context.ts';
 import { radixGeometry } from '../kho/geometry.ts';
 import type { BlockVisitor } from '../kho/memory-map.ts';
 import { makeIncomingMap } from '../kho/outgoing-map.ts';
 import { RadixReader } from '../kho/radix-walk.ts';
-import { makeRetriever } from '../kho/retrieve.ts';
+import { retrievePreserved } from '../kho/retrieve.ts';
 import { reserveScratch } from '../kho/scratch.ts';
 import { extendScratch } from '../kho/scratch-extension.ts';
 import { DEFAULT_SCRATCH_SIZES, parseScratchSizes } from '../kho/scratch-size.ts';
@@ -53,20 +53,27 @@ function retrieve(boot: Boot): void {
     return;
   }
   if (map === 0) return;
-  const visit = makeRetriever({
+  const deps = {
     memblock: ctx.memblock,
     pages: ctx.pages,
     page: ctx.page,
     quirks: ctx.release.quirks,
-    initDeferred: (first, nrPages) => structPages.initPreserved(first, Math.log2(nrPages) as Order),
-  });
-  makeIncomingMap(ctx).walk(ctx.memory, map as PhysAddr, sabotaged(boot, visit));
+    initDeferred: (first: Pfn, order: Order) => structPages.initPreserved(first, order),
+    blockByBlock: isSabotaged(boot),
+  };
+  retrievePreserved(deps, (visit) =>
+    makeIncomingMap(ctx).walk(ctx.memory, map as PhysAddr, isSabotaged(boot) ? sabotaged(boot, visit) : visit),
+  );
+}
+
+function isSabotaged({ sabotage }: Boot): boolean {
+  const { skipReservation, skipNoinit, wrongOrder } = sabotage;
+  return skipReservation !== undefined || skipNoinit !== undefined || wrongOrder !== undefined;
 }
 
 /** The visitor, with the defects that a test asked for. */
 function sabotaged(boot: Boot, visit: BlockVisitor): BlockVisitor {
   const { skipReservation, skipNoinit, wrongOrder } = boot.sabotage;
-  if (skipReservation === undefined && skipNoinit === undefined && wrongOrder === undefined) return visit;
   const { memblock, page } = boot.ctx;
   let index = -1;
   return (physLo, physHi, order) => {

@@ -275,6 +275,11 @@ export class PageStates {
     this.#update(start, nrPages, (lo, hi, ref, meta) => this.#intern(lo, hi, ref, meta & ~flags));
   }
 
+  /** Sets page->private of `nrPages` frames, each to the same. */
+  setPrivateRange(start: Pfn, nrPages: number, lo: number, hi: number): void {
+    this.#update(start, nrPages, (_lo, _hi, ref, meta) => this.#intern(lo >>> 0, hi >>> 0, ref, meta));
+  }
+
   setRefcountRange(start: Pfn, nrPages: number, refcount: number): void {
     this.#update(start, nrPages, (lo, hi, _, meta) => this.#intern(lo, hi, refcount, meta));
   }

@@ -21,7 +21,11 @@ import { zeroPhysicalRange } from './zero.ts';
 export interface IsolatedRange {
   readonly start: number;
   readonly end: number;
+  /** Where the first one is at present. */
+  readonly pos: number;
 }
+
+const NO_RANGE: IsolatedRange = { start: 0, end: 0, pos: NO_REGION };
 
 /**
  * The two region arrays and what changes them: adding, isolating, removing and merging ranges, and the doubling of an
@@ -297,11 +301,17 @@ export class RegionArrays {
     return index;
   }
 
-  /** Merges neighbours with equal flags and nid among the regions [start - 1, end] of the kernel's array. */
-  protected mergeRegions(table: RegionTable, start: number, end: number): void {
-    const first = Math.max(start - 1, 0);
-    if (Math.min(end, table.count - 1) <= first) return;
-    this.#mergeFrom(table, table.at(first), first, end);
+  /** Merges neighbours with equal flags and nid, from the region before a range to the one behind it. */
+  protected mergeRegions(table: RegionTable, range: IsolatedRange): void {
+    const first = Math.max(range.start - 1, 0);
+    if (Math.min(range.end, table.count - 1) <= first) return;
+    const { pos } = range;
+    this.#mergeFrom(
+      table,
+      range.start > 0 && pos !== NO_REGION ? table.previous(pos) : table.at(first),
+      first,
+      range.end,
+    );
   }
 
   #mergeFrom(table: RegionTable, pos: number, index: number, end: number): void {
@@ -334,7 +344,7 @@ export class RegionArrays {
    */
   protected isolateRange(table: RegionTable, base: number, sizeBytes: number): IsolatedRange | undefined {
     const end = cappedEnd(base, sizeBytes);
-    if (end <= base) return { start: 0, end: 0 };
+    if (end <= base) return NO_RANGE;
     while (table.count + 2 > table.max) {
       if (!this.#doubleArray(table, base, end)) return undefined;
     }
@@ -343,6 +353,7 @@ export class RegionArrays {
     const start = index;
     let inside = 0;
     let shift = 0;
+    let firstPos = NO_REGION;
     while (pos !== NO_REGION) {
       const regionBase = table.base(pos);
       if (regionBase >= end) break;
@@ -356,15 +367,20 @@ export class RegionArrays {
         table.setRange(pos, end, regionEnd);
         pos = table.insert(pos, regionBase, end, table.flags(pos), table.nid(pos), true);
         this.#countInsertion(table, pos, index);
+        firstPos = inside === 0 ? pos : NO_REGION;
         inside++;
       } else {
+        if (inside === 0) firstPos = pos;
         inside++;
       }
       pos = table.next(pos);
       index++;
     }
     this.cost.regionsScanned += index + 1;
-    return inside === 0 ? { start: 0, end: 0 } : { start: start + shift, end: start + shift + inside };
+    if (inside === 0) return NO_RANGE;
+    const first = start + shift;
+    // An insertion may have moved what lies before it.
+    return { start: first, end: first + inside, pos: firstPos === NO_REGION ? table.at(first) : firstPos };
   }
 
   /** Takes [base, base + size) out of a table. 0 or -ENOMEM. */
@@ -374,7 +390,7 @@ export class RegionArrays {
     // The kernel removes from the back; the result is the same, and so is what it moves.
     const nr = range.end - range.start;
     this.cost.bytesMoved += nr * (table.count - range.end) * MEMBLOCK_REGION_BYTES;
-    let pos = table.at(range.start);
+    let { pos } = range;
     for (let n = 0; n < nr; n++) pos = this.removeRegion(table, pos);
     return 0;
   }
@@ -390,13 +406,13 @@ export class RegionArrays {
   protected setClearFlag(table: RegionTable, base: number, sizeBytes: number, set: boolean, flag: number): number {
     const range = this.isolateRange(table, base, sizeBytes);
     if (range === undefined) return MEMBLOCK_ENOMEM;
-    let pos = table.at(range.start);
+    let { pos } = range;
     for (let n = range.start; n < range.end; n++) {
       const flags = table.flags(pos);
       table.setFlags(pos, set ? flags | flag : flags & ~flag);
       pos = table.next(pos);
     }
-    this.mergeRegions(table, range.start, range.end);
+    this.mergeRegions(table, range);
     return 0;
   }
 
@@ -405,12 +421,12 @@ export class RegionArrays {
     if (!this.numa) return 0;
     const range = this.isolateRange(table, base, sizeBytes);
     if (range === undefined) return MEMBLOCK_ENOMEM;
-    let pos = table.at(range.start);
+    let { pos } = range;
     for (let n = range.start; n < range.end; n++) {
       table.setNid(pos, nid);
       pos = table.next(pos);
     }
-    this.mergeRegions(table, range.start, range.end);
+    this.mergeRegions(table, range);
     return 0;
   }
 

@@ -14,45 +14,39 @@ import { toU64 } from './u64.ts';
  * kernel's array would have at which index is told by a Fenwick tree over the chunk lengths.
  */
 
-const CHUNK_SHIFT = 8;
+const CHUNK_SHIFT = 9;
 const CHUNK_REGIONS = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_REGIONS - 1;
 
 /** No region: behind the last, before the first, not found. */
 export const NO_REGION = -1;
 
+/** Numbers of a region in a chunk: base, end, flags, nid. */
+const FIELD_SHIFT = 2;
+const END = 1;
+const FLAGS = 2;
+const NID = 3;
+
 class Chunk {
   epoch: number;
   length = 0;
-  readonly base: Float64Array;
-  readonly end: Float64Array;
-  readonly flags: Uint32Array;
-  readonly nid: Int32Array;
+  readonly data: Float64Array;
 
   constructor(epoch: number, from?: Chunk) {
     this.epoch = epoch;
     this.length = from?.length ?? 0;
-    this.base = from?.base.slice() ?? new Float64Array(CHUNK_REGIONS);
-    this.end = from?.end.slice() ?? new Float64Array(CHUNK_REGIONS);
-    this.flags = from?.flags.slice() ?? new Uint32Array(CHUNK_REGIONS);
-    this.nid = from?.nid.slice() ?? new Int32Array(CHUNK_REGIONS);
+    this.data = from?.data.slice() ?? new Float64Array(CHUNK_REGIONS << FIELD_SHIFT);
   }
 
   /** Makes or closes a gap: what was at `from` and behind lies at `to` and behind afterwards. */
   shift(from: number, to: number): void {
-    this.base.copyWithin(to, from, this.length);
-    this.end.copyWithin(to, from, this.length);
-    this.flags.copyWithin(to, from, this.length);
-    this.nid.copyWithin(to, from, this.length);
+    this.data.copyWithin(to << FIELD_SHIFT, from << FIELD_SHIFT, this.length << FIELD_SHIFT);
     this.length += to - from;
   }
 
   /** Takes the regions of `other` from `from` on. */
   takeTail(other: Chunk, from: number): void {
-    this.base.set(other.base.subarray(from, other.length));
-    this.end.set(other.end.subarray(from, other.length));
-    this.flags.set(other.flags.subarray(from, other.length));
-    this.nid.set(other.nid.subarray(from, other.length));
+    this.data.set(other.data.subarray(from << FIELD_SHIFT, other.length << FIELD_SHIFT));
     this.length = other.length - from;
     other.length = from;
   }
@@ -86,6 +80,8 @@ export class RegionTable {
   #chunks: Chunk[] = [];
   /** First base of each chunk, in the order of the chunks. */
   #firsts = new Float64Array(16);
+  /** Regions in each chunk, as the chunks themselves say. */
+  #lengths = new Int32Array(16);
   #fenwick = new Int32Array(17);
   #count = 0;
   #epoch = 1;
@@ -135,19 +131,19 @@ export class RegionTable {
   }
 
   base(pos: number): number {
-    return this.#chunk(pos).base[pos & CHUNK_MASK] as number;
+    return this.#chunk(pos).data[(pos & CHUNK_MASK) << FIELD_SHIFT] as number;
   }
 
   end(pos: number): number {
-    return this.#chunk(pos).end[pos & CHUNK_MASK] as number;
+    return this.#chunk(pos).data[((pos & CHUNK_MASK) << FIELD_SHIFT) + END] as number;
   }
 
   flags(pos: number): number {
-    return this.#chunk(pos).flags[pos & CHUNK_MASK] as number;
+    return this.#chunk(pos).data[((pos & CHUNK_MASK) << FIELD_SHIFT) + FLAGS] as number;
   }
 
   nid(pos: number): number {
-    return this.#chunk(pos).nid[pos & CHUNK_MASK] as number;
+    return this.#chunk(pos).data[((pos & CHUNK_MASK) << FIELD_SHIFT) + NID] as number;
   }
 
   first(): number {
@@ -192,14 +188,14 @@ export class RegionTable {
     const chunk = this.#chunks[c] as Chunk;
     let low = 0;
     let high = chunk.length;
-    if ((chunk.base[high - 1] as number) <= addr) low = high;
+    if ((chunk.data[(high - 1) << FIELD_SHIFT] as number) <= addr) low = high;
     while (low < high) {
       const mid = (low + high) >>> 1;
-      if ((chunk.base[mid] as number) <= addr) low = mid + 1;
+      if ((chunk.data[mid << FIELD_SHIFT] as number) <= addr) low = mid + 1;
       else high = mid;
     }
     const pos = (c << CHUNK_SHIFT) + low - 1;
-    return (chunk.end[low - 1] as number) > addr ? pos : this.next(pos);
+    return (chunk.data[((low - 1) << FIELD_SHIFT) + END] as number) > addr ? pos : this.next(pos);
   }
 
   /** The region that holds `addr` (memblock_search). */
@@ -222,7 +218,7 @@ export class RegionTable {
     const nrChunks = this.#chunks.length;
     let c = 0;
     let left = index;
-    for (let step = 2 ** Math.floor(Math.log2(nrChunks)); step >= 1; step /= 2) {
+    for (let step = 1 << (31 - Math.clz32(nrChunks)); step >= 1; step >>>= 1) {
       const to = c + step;
       if (to <= nrChunks && (this.#fenwick[to] as number) <= left) {
         c = to;
@@ -251,25 +247,60 @@ export class RegionTable {
 
   #countChanged(c: number, delta: number): void {
     this.#count += delta;
+    this.#lengths[c] = (this.#lengths[c] as number) + delta;
     for (let i = c + 1; i <= this.#chunks.length; i += i & -i) {
       this.#fenwick[i] = (this.#fenwick[i] as number) + delta;
     }
   }
 
-  /** Chunks came or went: directory and Fenwick tree are made anew. */
-  #rebuild(): void {
-    const nrChunks = this.#chunks.length;
-    if (nrChunks >= this.#firsts.length) {
-      this.#firsts = new Float64Array(nrChunks * 2);
-      this.#fenwick = new Int32Array(nrChunks * 2 + 1);
+  /** Puts a chunk, empty or split off, into the directory; for an empty one `first` tells where it belongs. */
+  #addChunk(c: number, chunk: Chunk, first: number): void {
+    const nrBefore = this.#chunks.length;
+    if (nrBefore + 1 >= this.#firsts.length) this.#growDirectory(2 * nrBefore);
+    if (c === nrBefore) {
+      this.#chunks.push(chunk);
+    } else {
+      this.#chunks.splice(c, 0, chunk);
+      this.#firsts.copyWithin(c + 1, c, nrBefore);
+      this.#lengths.copyWithin(c + 1, c, nrBefore);
     }
+    this.#firsts[c] = first;
+    this.#lengths[c] = chunk.length;
+    if (c > 0) this.#lengths[c - 1] = (this.#chunks[c - 1] as Chunk).length;
+    if (c < nrBefore || chunk.length > 0) {
+      this.#countAgain();
+      return;
+    }
+    // Behind all others: only the last node of the Fenwick tree is new.
+    let sum = 0;
+    for (let i = c; i > c + 1 - ((c + 1) & -(c + 1)); i -= i & -i) sum += this.#fenwick[i] as number;
+    this.#fenwick[c + 1] = sum;
+  }
+
+  #removeChunk(c: number): void {
+    this.#firsts.copyWithin(c, c + 1, this.#chunks.length);
+    this.#lengths.copyWithin(c, c + 1, this.#chunks.length);
+    this.#chunks.splice(c, 1);
+    this.#countAgain();
+  }
+
+  #growDirectory(length: number): void {
+    const [firsts, lengths] = [this.#firsts, this.#lengths];
+    this.#firsts = new Float64Array(length);
+    this.#firsts.set(firsts);
+    this.#lengths = new Int32Array(length);
+    this.#lengths.set(lengths);
+    this.#fenwick = new Int32Array(length + 1);
+    this.#countAgain();
+  }
+
+  /** Makes the Fenwick tree anew. */
+  #countAgain(): void {
+    const nrChunks = this.#chunks.length;
     const fenwick = this.#fenwick;
-    fenwick.fill(0, 0, nrChunks + 1);
-    for (let c = 0; c < nrChunks; c++) {
-      const chunk = this.#chunks[c] as Chunk;
-      this.#firsts[c] = chunk.base[0] as number;
-      const i = c + 1;
-      fenwick[i] = (fenwick[i] as number) + chunk.length;
+    const lengths = this.#lengths;
+    for (let i = 1; i <= nrChunks; i++) fenwick[i] = lengths[i - 1] as number;
+    for (let i = 1; i <= nrChunks; i++) {
       const parent = i + (i & -i);
       if (parent <= nrChunks) fenwick[parent] = (fenwick[parent] as number) + (fenwick[i] as number);
     }
@@ -301,28 +332,25 @@ export class RegionTable {
       if (c >= 0 && offset < CHUNK_REGIONS) {
         const from = offset >= (CHUNK_REGIONS * 3) / 4 ? offset : CHUNK_REGIONS / 2;
         fresh.takeTail(this.#writable(c), from);
-        this.#chunks.splice(c + 1, 0, fresh);
+        this.#addChunk(c + 1, fresh, fresh.data[0] as number);
         if (offset > from) {
           c++;
           offset -= from;
         }
-        this.#rebuild();
       } else {
         c++;
         offset = 0;
-        this.#chunks.splice(c, 0, fresh);
-        // An empty chunk sorts by the region that it is made for.
-        fresh.base[0] = base;
-        this.#rebuild();
+        this.#addChunk(c, fresh, base);
       }
     }
     const chunk = this.#writable(c);
     if (offset < chunk.length) chunk.shift(offset, offset + 1);
     else chunk.length++;
-    chunk.base[offset] = base;
-    chunk.end[offset] = end;
-    chunk.flags[offset] = flags;
-    chunk.nid[offset] = nid;
+    const at = offset << FIELD_SHIFT;
+    chunk.data[at] = base;
+    chunk.data[at + END] = end;
+    chunk.data[at + FLAGS] = flags;
+    chunk.data[at + NID] = nid;
     if (offset === 0) this.#firsts[c] = base;
     this.#countChanged(c, 1);
     if (!keepTotal) this.#addTotal(base, end, 1);
@@ -336,13 +364,12 @@ export class RegionTable {
     if (!keepTotal) this.#addTotal(this.base(pos), this.end(pos), -1);
     const chunk = this.#writable(c);
     if (chunk.length === 1) {
-      this.#chunks.splice(c, 1);
       this.#count--;
-      this.#rebuild();
+      this.#removeChunk(c);
       return c < this.#chunks.length ? c << CHUNK_SHIFT : NO_REGION;
     }
     chunk.shift(offset + 1, offset);
-    if (offset === 0) this.#firsts[c] = chunk.base[0] as number;
+    if (offset === 0) this.#firsts[c] = chunk.data[0] as number;
     this.#countChanged(c, -1);
     if (offset < chunk.length) return pos;
     return c + 1 < this.#chunks.length ? (c + 1) << CHUNK_SHIFT : NO_REGION;
@@ -351,17 +378,24 @@ export class RegionTable {
   /** Moves the borders of a region, which stays between its neighbours. total_size is not touched. */
   setRange(pos: number, base: number, end: number): void {
     const chunk = this.#writable(pos >>> CHUNK_SHIFT);
-    chunk.base[pos & CHUNK_MASK] = base;
-    chunk.end[pos & CHUNK_MASK] = end;
+    const at = (pos & CHUNK_MASK) << FIELD_SHIFT;
+    chunk.data[at] = base;
+    chunk.data[at + END] = end;
     if ((pos & CHUNK_MASK) === 0) this.#firsts[pos >>> CHUNK_SHIFT] = base;
   }
 
+  /** Moves the end of a region up, into the total as well; what lies there must be free. */
+  extend(pos: number, end: number): void {
+    this.#addTotal(this.end(pos), end, 1);
+    this.#writable(pos >>> CHUNK_SHIFT).data[((pos & CHUNK_MASK) << FIELD_SHIFT) + END] = end;
+  }
+
   setFlags(pos: number, flags: number): void {
-    this.#writable(pos >>> CHUNK_SHIFT).flags[pos & CHUNK_MASK] = flags;
+    this.#writable(pos >>> CHUNK_SHIFT).data[((pos & CHUNK_MASK) << FIELD_SHIFT) + FLAGS] = flags;
   }
 
   setNid(pos: number, nid: number): void {
-    this.#writable(pos >>> CHUNK_SHIFT).nid[pos & CHUNK_MASK] = nid;
+    this.#writable(pos >>> CHUNK_SHIFT).data[((pos & CHUNK_MASK) << FIELD_SHIFT) + NID] = nid;
   }
 
   // --- versions --------------------------------------------------------------------------------------------------
@@ -382,7 +416,15 @@ export class RegionTable {
     this.arrayPhys = version.arrayPhys;
     this.#total = 0;
     this.#totalSpill = version.totalSize;
-    this.#rebuild();
+    const nrChunks = this.#chunks.length;
+    this.#firsts = new Float64Array(2 * nrChunks + 16);
+    this.#lengths = new Int32Array(2 * nrChunks + 16);
+    this.#fenwick = new Int32Array(2 * nrChunks + 17);
+    for (const [c, chunk] of this.#chunks.entries()) {
+      this.#firsts[c] = chunk.data[0] as number;
+      this.#lengths[c] = chunk.length;
+    }
+    this.#countAgain();
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { RadixReader } from '../../kernel/kho/radix-walk.ts';
 import { PreservedPages } from '../../kernel/kho/restore.ts';
-import { makeRetriever } from '../../kernel/kho/retrieve.ts';
+import { retrievePreserved } from '../../kernel/kho/retrieve.ts';
 import {
   overlapsScratch,
   populateScratch,
@@ -223,8 +223,10 @@ export class MemoryReplay {
       this.#isKhoBoot = false;
     } else {
       const { memblock, pages, page } = this;
-      const visit = makeRetriever({ memblock, pages, page, quirks: LATEST_RELEASE.quirks });
-      new RadixReader(this.tree.geometry).walk(this.memory, root, visit);
+      const reader = new RadixReader(this.tree.geometry);
+      retrievePreserved({ memblock, pages, page, quirks: LATEST_RELEASE.quirks }, (visit) =>
+        reader.walk(this.memory, root, visit),
+      );
     }
     return this.#isKhoBoot ? 1 : 0;
   }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { radixGeometry } from '../../../kernel/kho/geometry.ts';
+import type { BlockVisitor } from '../../../kernel/kho/memory-map.ts';
 import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
 import { PreservedPages } from '../../../kernel/kho/restore.ts';
-import { KHO_PAGE_MAGIC, makeRetriever, retrievedBlockBytes } from '../../../kernel/kho/retrieve.ts';
+import { KHO_PAGE_MAGIC, retrievedBlockBytes, retrievePreserved } from '../../../kernel/kho/retrieve.ts';
 import { extendScratch } from '../../../kernel/kho/scratch-extension.ts';
 import { PageStates } from '../../../kernel/mm/page-states.ts';
 import { LATEST_RELEASE, type Release, releaseByName } from '../../../kernel/release.ts';
@@ -36,7 +37,8 @@ function newKernel(page: PageSize, name = '7.3', bytes = 8 * GIB) {
   const warnings: string[] = [];
   const log = { warnOnOnce: (where: string) => void warnings.push(where) };
   const { quirks } = release(name);
-  const retrieve = makeRetriever({ memblock, pages, page, quirks });
+  const retrieve: BlockVisitor = (...block) =>
+    retrievePreserved({ memblock, pages, page, quirks }, (visit) => visit(...block));
   const preserved = new PreservedPages({ page, pages, log, quirks, maxPageOrder: page.defaultMaxPageOrder });
   return { memory, memblock, pages, warnings, retrieve, preserved };
 }

@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { dumpMemblock } from '../../../machine/memblock/dump.ts';
 import { PHYS_ADDR_MAX } from '../../../machine/memblock/flags.ts';
 import { Memblock } from '../../../machine/memblock/memblock.ts';
+import { NO_REGION, RegionTable } from '../../../machine/memblock/region-table.ts';
 import { MemblockStop } from '../../../machine/memblock/reports.ts';
 import { PAGE_4K, PAGE_SIZES } from '../../../machine/page-size.ts';
 import { PhysicalMemory } from '../../../machine/physical-memory.ts';
@@ -93,4 +95,76 @@ describe.each(PAGE_SIZES)('with pages of $name', (page) => {
       expect(memblock.bottomUp).toBe(false);
     }
   });
+});
+
+test('blocks reserved as a run leave what reserving and marking one by one leaves, at the same cost', () => {
+  const page = PAGE_4K.sizeBytes;
+  const block = fc.record({
+    pfn: fc.integer({ min: 1, max: 60 }),
+    nrPages: fc.constantFrom(1, 2),
+    nrBlocks: fc.integer({ min: 1, max: 6 }),
+    how: fc.constantFrom('noinit', 'noinit', 'noinit', 'reserve', 'reserveKern', 'node', 'free'),
+  });
+  fc.assert(
+    fc.property(fc.array(block, { maxLength: 25 }), fc.boolean(), fc.constantFrom(2, 5, 128), (blocks, numa, max) => {
+      const [run, single] = [0, 1].map(() => {
+        const memblock = new Memblock({ page: PAGE_4K, numa, initReservedRegions: max });
+        memblock.addNode(0, 256 * page, 0);
+        memblock.allowResize();
+        return memblock;
+      }) as [Memblock, Memblock];
+      for (const { pfn, nrPages, nrBlocks, how } of blocks) {
+        const [base, size] = [pfn * page, nrPages * page];
+        if (how === 'noinit') {
+          run.reserveNoinit(base, size, nrBlocks);
+          for (let i = 0; i < nrBlocks; i++) {
+            single.reserve(base + i * size, size);
+            single.reservedMarkNoinit(base + i * size, size);
+          }
+          continue;
+        }
+        for (const memblock of [run, single]) {
+          if (how === 'node') memblock.reserveNode(base, size, 1, 0x10);
+          else memblock[how](base, size);
+        }
+      }
+      expect([...run.reserved]).toEqual([...single.reserved]);
+      expect(run.reserved.totalSize).toBe(single.reserved.totalSize);
+      expect(run.cost).toEqual(single.cost);
+      expect(run.reserved.max).toBe(single.reserved.max);
+    }),
+    { numRuns: 300, seed: 7 },
+  );
+});
+
+test('a table of many chunks keeps order, index and place', () => {
+  const table = new RegionTable('reserved', 1);
+  const expected: number[] = [];
+  let state = 1;
+  for (let i = 0; i < 6000; i++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    const base = (state % 100_000) * 16;
+    const pos = table.firstEndingAbove(base);
+    if (pos !== NO_REGION && table.base(pos) === base) {
+      table.remove(pos);
+      expected.splice(expected.indexOf(base), 1);
+      continue;
+    }
+    const at = table.insert(pos, base, base + 8, i % 3, 0);
+    expect(table.base(at)).toBe(base);
+    const index = expected.findIndex((other) => other > base);
+    expected.splice(index < 0 ? expected.length : index, 0, base);
+  }
+  expect([...table].map((region) => region.base)).toEqual(expected);
+  for (const index of [0, 1, 511, 512, 2000, expected.length - 1]) {
+    expect(table.base(table.at(index))).toBe(expected[index]);
+    expect(table.indexOf(table.at(index))).toBe(index);
+  }
+  expect(table.at(expected.length)).toBe(NO_REGION);
+  const backwards: number[] = [];
+  for (let pos = table.last(); pos !== NO_REGION; pos = table.previous(pos)) backwards.push(table.base(pos));
+  expect(backwards.reverse()).toEqual(expected);
+  expect(table.totalSize).toBe(BigInt(8 * expected.length));
+  while (table.count > 0) table.remove(table.at(table.count >> 1));
+  expect(table.first()).toBe(NO_REGION);
 });
