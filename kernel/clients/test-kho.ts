@@ -102,7 +102,7 @@ export class TestKho {
       if (allocated + page.sizeBytes * 2 ** order > maxBytes) {
         order = Math.max(orderForSize(page, maxBytes - allocated) - 1, 0);
       }
-      const pfn = allocator.allocPages(order as Order);
+      const pfn = allocator.allocPages(order as Order, { compound: true });
       if (pfn === undefined) {
         for (const folio of this.folios.splice(0)) allocator.freePages(folio.pfn, folio.order);
         return ENOMEM;
@@ -121,7 +121,7 @@ export class TestKho {
     if (generated !== 0) return generated;
     const sizeBytes = this.folios.length * ENTRY_BYTES + page.sizeBytes;
     const order = orderForSize(page, sizeBytes);
-    const pfn = allocator.allocPages(order);
+    const pfn = allocator.allocPages(order, { compound: true });
     if (pfn === undefined) return ENOMEM;
     const folio: Folio = { pfn, order };
     const atFinalize = release.quirks.finalize === 'before-load';

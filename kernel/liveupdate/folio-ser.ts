@@ -1,90 +1,138 @@
-import type { PageSize } from '../../machine/index.ts';
 import type { CompiledAbi } from '../abi/contract.ts';
-import type { CompiledStruct } from '../abi/struct.ts';
+import type { CompiledStruct, FieldLayout } from '../abi/struct.ts';
 import { readVmalloc } from '../kho/vmalloc.ts';
 import type { CachedFolio } from '../mm/page-cache.ts';
 import type { VmallocArea } from '../mm/vmalloc-area.ts';
 
 /** One memfd_luo_folio_ser. */
 export interface FolioSer {
-  /** All 52 bits; 0 for a hole. */
-  readonly pfn: bigint;
+  /** At most 52 bits, so exact; 0 for a hole. */
+  readonly pfn: number;
   /** MEMFD_LUO_FOLIO_*. */
   readonly flags: number;
   /** Page of the file; beyond 2^53 the nearest double. */
   readonly index: number;
 }
 
+const TWO_32 = 0x1_0000_0000;
+
+/** A field's unit of at most 64 bits, as halves of a u64. */
+interface FieldAccess {
+  readonly offset: number;
+  readonly elementBytes: number;
+  readonly bigEndian: boolean;
+  /** The lowest bit in the unit, as a factor; 1 for a field that is all of its unit. */
+  readonly scale: number;
+  /** 2^width of a bit field, Infinity for a whole unit. */
+  readonly limit: number;
+}
+
+function accessOf(field: FieldLayout): FieldAccess {
+  const { offset, elementBytes, bigEndian, bitOffset = 0, bitWidth } = field;
+  return {
+    offset,
+    elementBytes,
+    bigEndian,
+    scale: 2 ** bitOffset,
+    limit: bitWidth === undefined ? Infinity : 2 ** bitWidth,
+  };
+}
+
+/** Reads a little-endian or big-endian unit. Bits of a field that is one are cut out without losing any. */
+function get(view: DataView, base: number, field: FieldAccess): number {
+  const { elementBytes, bigEndian, scale, limit } = field;
+  const at = base + field.offset;
+  let lo = 0;
+  let hi = 0;
+  if (elementBytes === 8) {
+    lo = view.getUint32(bigEndian ? at + 4 : at, !bigEndian);
+    hi = view.getUint32(bigEndian ? at : at + 4, !bigEndian);
+  } else if (elementBytes === 4) lo = view.getUint32(at, !bigEndian);
+  else lo = elementBytes === 2 ? view.getUint16(at, !bigEndian) : view.getUint8(at);
+  if (limit === Infinity) return hi * TWO_32 + lo;
+  if (scale >= TWO_32) return Math.floor(hi / (scale / TWO_32)) % limit;
+  // The low half's share of the field, and the high half's: neither is rounded below 2^53.
+  const low = Math.floor(lo / scale);
+  const lowBits = TWO_32 / scale;
+  return limit <= lowBits ? low % limit : (hi % (limit / lowBits)) * lowBits + low;
+}
+
+/** Puts a value into bytes, the bits of a bit field among zeroes or neighbours that are there already. */
+function put(view: DataView, base: number, field: FieldAccess, value: number): void {
+  const { elementBytes, bigEndian, scale } = field;
+  const at = base + field.offset;
+  if (elementBytes !== 8) {
+    const unit =
+      (field.limit === Infinity ? 0 : get(view, base, { ...field, scale: 1, limit: Infinity })) + value * scale;
+    if (elementBytes === 4) view.setUint32(at, unit, !bigEndian);
+    else if (elementBytes === 2) view.setUint16(at, unit, !bigEndian);
+    else view.setUint8(at, unit);
+    return;
+  }
+  const loAt = bigEndian ? at + 4 : at;
+  const hiAt = bigEndian ? at : at + 4;
+  const isWhole = field.limit === Infinity;
+  const hi = scale >= TWO_32 ? value * (scale / TWO_32) : Math.floor(value / (TWO_32 / scale));
+  const lo = scale >= TWO_32 ? 0 : (value % (TWO_32 / scale)) * scale;
+  view.setUint32(loAt, (isWhole ? 0 : view.getUint32(loAt, !bigEndian)) + lo, !bigEndian);
+  view.setUint32(hiAt, (isWhole ? 0 : view.getUint32(hiAt, !bigEndian)) + hi, !bigEndian);
+}
+
 /** Writes and reads the list of a memfd's folios in vmalloc memory, as the contract lays it out. */
 export class FolioSerCodec {
   readonly sizeBytes: number;
-  readonly #struct: CompiledStruct;
-  readonly #page: PageSize;
+  readonly #pfn: FieldAccess;
+  readonly #flags: FieldAccess;
+  readonly #index: FieldAccess;
+  /** Entries that are read and written together. */
+  readonly #perPiece: number;
 
-  constructor(abi: CompiledAbi, page: PageSize) {
-    this.#struct = abi.struct('memfd_luo_folio_ser');
-    this.sizeBytes = this.#struct.sizeBytes;
-    this.#page = page;
-  }
-
-  /** Puts a value into bytes, the bits of a bit field among those already there. */
-  #put(view: DataView, base: number, name: string, value: number): void {
-    const field = this.#struct.field(name);
-    const at = base + field.offset;
-    if (field.elementBytes !== 8 || field.bigEndian) {
-      for (let i = 0; i < field.elementBytes; i++) {
-        const byte = field.bigEndian ? field.elementBytes - 1 - i : i;
-        view.setUint8(at + byte, Math.floor(value / 256 ** i) % 256);
-      }
-      return;
-    }
-    const shift = field.bitOffset ?? 0;
-    if (shift >= 32) {
-      view.setUint32(at + 4, (view.getUint32(at + 4, true) | (value << (shift - 32))) >>> 0, true);
-      return;
-    }
-    const scaled = value * 2 ** shift;
-    view.setUint32(at, (view.getUint32(at, true) | (scaled >>> 0)) >>> 0, true);
-    const high = Math.floor(scaled / 0x1_0000_0000);
-    view.setUint32(at + 4, (view.getUint32(at + 4, true) | high) >>> 0, true);
-  }
-
-  #get(bytes: Uint8Array, name: string): bigint {
-    const field = this.#struct.field(name);
-    let unit = 0n;
-    for (let i = field.elementBytes - 1; i >= 0; i--) {
-      const byte = bytes[field.offset + (field.bigEndian ? field.elementBytes - 1 - i : i)] ?? 0;
-      unit = (unit << 8n) | BigInt(byte);
-    }
-    if (field.bitWidth === undefined) return unit;
-    return (unit >> BigInt(field.bitOffset ?? 0)) & ((1n << BigInt(field.bitWidth)) - 1n);
+  constructor(abi: CompiledAbi) {
+    const struct: CompiledStruct = abi.struct('memfd_luo_folio_ser');
+    this.sizeBytes = struct.sizeBytes;
+    this.#pfn = accessOf(struct.field('pfn'));
+    this.#flags = accessOf(struct.field('flags'));
+    this.#index = accessOf(struct.field('index'));
+    this.#perPiece = Math.max(Math.floor(abi.page.sizeBytes / this.sizeBytes), 1);
   }
 
   /** Writes one entry for each folio, all with the same flags, from the start of an area that holds zeroes. */
   writeAll(area: VmallocArea, folios: readonly CachedFolio[], flags: number): void {
-    const perPiece = Math.max(Math.floor(this.#page.sizeBytes / this.sizeBytes), 1);
-    for (let first = 0; first < folios.length; first += perPiece) {
-      const piece = folios.slice(first, first + perPiece);
+    for (let first = 0; first < folios.length; first += this.#perPiece) {
+      const piece = folios.slice(first, first + this.#perPiece);
       const bytes = new Uint8Array(piece.length * this.sizeBytes);
       const view = new DataView(bytes.buffer);
       let base = 0;
       for (const folio of piece) {
-        this.#put(view, base, 'pfn', folio.pfn);
-        this.#put(view, base, 'flags', flags);
-        this.#put(view, base, 'index', folio.index);
+        put(view, base, this.#pfn, folio.pfn);
+        put(view, base, this.#flags, flags);
+        put(view, base, this.#index, folio.index);
         base += this.sizeBytes;
       }
       area.write(first * this.sizeBytes, bytes);
     }
   }
 
-  /** Reads entry `i`. @throws MachineFault behind the end of the area. */
-  read(area: VmallocArea, i: number): FolioSer {
-    const bytes = readVmalloc(area, i * this.sizeBytes, this.sizeBytes);
-    return {
-      pfn: this.#get(bytes, 'pfn'),
-      flags: Number(this.#get(bytes, 'flags')),
-      index: Number(this.#get(bytes, 'index')),
-    };
+  /**
+   * Reads `count` entries from number `first` on, one after the other, as they are asked for.
+   * @throws MachineFault behind the end of the area, once the entries before were given.
+   */
+  *read(area: VmallocArea, count: number, first = 0): Generator<FolioSer> {
+    let view: DataView = new DataView(new ArrayBuffer(0));
+    let base = 0;
+    for (let i = first; i < count; i++) {
+      if (base + this.sizeBytes > view.byteLength) {
+        const left = area.sizeBytes - i * this.sizeBytes;
+        const entries = Math.min(this.#perPiece, count - i, Math.max(Math.floor(left / this.sizeBytes), 1));
+        view = new DataView(readVmalloc(area, i * this.sizeBytes, entries * this.sizeBytes).buffer);
+        base = 0;
+      }
+      yield {
+        pfn: get(view, base, this.#pfn),
+        flags: get(view, base, this.#flags),
+        index: get(view, base, this.#index),
+      };
+      base += this.sizeBytes;
+    }
   }
 }

@@ -48,7 +48,7 @@ export class MemfdHandler implements FileHandler {
     if (contract === undefined) throw new RangeError(`${ctx.release.name} cannot preserve memfds`);
     this.#ctx = ctx;
     this.#contract = contract;
-    this.#codec = new FolioSerCodec(ctx.abi, ctx.memory.page);
+    this.#codec = new FolioSerCodec(ctx.abi);
     this.#forgetsErrors = ctx.release.quirks.memfdForgetsErrors;
     this.compatible = contract.compatible;
   }
@@ -173,9 +173,8 @@ export class MemfdHandler implements FileHandler {
     if (count > 0) {
       const list = privateData as VmallocArea;
       unpreserveVmalloc(this.#ctx, readPreservation(this.#ctx, this.#foliosAt(ser)));
-      for (let i = 0; i < count; i++) {
-        const { pfn } = this.#codec.read(list, i);
-        if (pfn !== 0n) kho.unpreserveFolio(folioOf(pages, Number(pfn) as Pfn));
+      for (const { pfn } of this.#codec.read(list, count)) {
+        if (pfn !== 0) kho.unpreserveFolio(folioOf(pages, pfn as Pfn));
       }
       vfree(this.#ctx, list);
     }
@@ -230,43 +229,48 @@ export class MemfdHandler implements FileHandler {
     const uptodate = abi.constant('memfd', 'MEMFD_LUO_FOLIO_UPTODATE');
     let err: 0 | Errno = 0;
     let i = 0;
-    for (; i < count && err === 0; i++) {
-      const entry = this.#codec.read(list, i);
-      if (entry.pfn === 0n) continue;
-      const folio = this.#restoreFolio(entry);
-      if (folio === undefined) {
-        log.err(`memfd_luo: Unable to restore folio at physical address: ${this.#physHex(entry)}`);
-        err = EIO;
-        break;
+    for (const entry of this.#codec.read(list, count)) {
+      if (entry.pfn !== 0) {
+        const folio = this.#restoreFolio(entry);
+        if (folio === undefined) {
+          log.err(`memfd_luo: Unable to restore folio at physical address: ${this.#physHex(entry)}`);
+          err = EIO;
+          break;
+        }
+        const flags =
+          ((entry.flags & uptodate) === 0 ? 0 : FolioFlag.uptodate) |
+          ((entry.flags & dirty) === 0 ? 0 : FolioFlag.dirty);
+        err = file.inode.addFolio(entry.index, folio.pfn, folio.order, flags);
+        if (err !== 0) {
+          log.err(`memfd_luo: shmem: failed to add to page cache folio index ${i}: ${err}`);
+          folioPut(this.#ctx, folio);
+          break;
+        }
       }
-      const flags =
-        ((entry.flags & uptodate) === 0 ? 0 : FolioFlag.uptodate) | ((entry.flags & dirty) === 0 ? 0 : FolioFlag.dirty);
-      err = file.inode.addFolio(entry.index, folio.pfn, folio.order, flags);
-      if (err !== 0) {
-        log.err(`memfd_luo: shmem: failed to add to page cache folio index ${i}: ${err}`);
-        folioPut(this.#ctx, folio);
-        break;
-      }
+      i++;
     }
     if (err === 0) return 0;
     if (this.#forgetsErrors) return err === EIO && i > 0 ? 0 : err;
-    for (let j = i + 1; j < count; j++) {
-      const entry = this.#codec.read(list, j);
-      const folio = entry.pfn === 0n ? undefined : this.#restoreFolio(entry);
+    for (const entry of this.#codec.read(list, count, i + 1)) {
+      const folio = entry.pfn === 0 ? undefined : this.#restoreFolio(entry);
       if (folio !== undefined) folioPut(this.#ctx, folio);
     }
     return err;
   }
 
-  #physHex({ pfn }: FolioSer): string {
-    return BigInt.asUintN(64, pfn << BigInt(this.#ctx.memory.page.shift)).toString(16);
+  /** PFN_PHYS: what does not fit 64 bits is lost. Exact, since only low bits of the frame number remain. */
+  #physOf({ pfn }: FolioSer): number {
+    return (pfn * this.#ctx.memory.page.sizeBytes) % 2 ** 64;
   }
 
-  #restoreFolio({ pfn }: FolioSer) {
-    const phys = BigInt.asUintN(64, pfn << BigInt(this.#ctx.memory.page.shift));
+  #physHex(entry: FolioSer): string {
+    return this.#physOf(entry).toString(16);
+  }
+
+  #restoreFolio(entry: FolioSer) {
+    const phys = this.#physOf(entry);
     // No struct page can be that far out: what the kernel answers for every such frame.
-    if (phys > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
-    return this.#ctx.kho.restoreFolio(Number(phys) as PhysAddr);
+    return phys > Number.MAX_SAFE_INTEGER ? undefined : this.#ctx.kho.restoreFolio(phys as PhysAddr);
   }
 
   /** Nobody retrieved the file: gives its memory back. Else there is nothing left to do. */
@@ -279,9 +283,8 @@ export class MemfdHandler implements FileHandler {
       const list = restoreVmalloc(this.#ctx, readPreservation(this.#ctx, this.#foliosAt(ser)));
       if (list !== undefined) {
         let warned = 0;
-        for (let i = 0; i < count; i++) {
-          const entry = this.#codec.read(list, i);
-          if (entry.pfn === 0n) continue;
+        for (const entry of this.#codec.read(list, count)) {
+          if (entry.pfn === 0) continue;
           const folio = this.#restoreFolio(entry);
           if (folio !== undefined) folioPut(this.#ctx, folio);
           else if (warned++ < RATELIMIT_BURST) {
