@@ -1,4 +1,5 @@
 import type { ImageRam } from '../../machine/image/image-ram.ts';
+import type { PhysRange } from '../../machine/image/memory-image.ts';
 import { PAGE_4K, PAGE_16K, PAGE_64K, PAGE_SIZES, type PageSize } from '../../machine/page-size.ts';
 import { hex } from '../../machine/units.ts';
 import { isFdtErr } from '../fdt/error.ts';
@@ -57,36 +58,52 @@ const SCRATCH_ENTRY_BYTES = 16;
 const MAX_SCRATCH_AREAS = 1026;
 const MAP_PROPERTY = 'preserved-memory-map';
 
-/** Looks through all of RAM that an image carries. Reads each stored byte once. */
+/**
+ * Looks for a handoff in the RAM that an image carries. The search for root FDTs ends at one that is in order and that
+ * its own map preserves: there is only one such, and the rest of a large dump need not be read.
+ */
 export function searchHandoff(ram: ImageRam): HandoffSearch {
-  const fdtPages = new Set<number>();
-  const arrays = new Set<number>();
+  const scratches = searchScratch(ram);
+  // A root FDT is preserved, and what is preserved is never in scratch: it is looked for there only as a last resort.
+  const areas = scratches.flatMap((scratch) => scratch.areas);
+  const outside = searchFdts(ram, areas);
+  return { fdts: outside.length > 0 || areas.length === 0 ? outside : searchFdts(ram, []), scratches };
+}
+
+function searchScratch(ram: ImageRam): ScratchCandidate[] {
+  const places = new Set<number>();
+  ram.stride(SCRATCH_ARRAY_ALIGN_BYTES, SCRATCH_ENTRY_BYTES, (phys, entry) => {
+    if (mayBeEntry(ram, entry)) places.add(phys);
+  });
+  const found = [...places].map((phys) => scratchCandidate(ram, phys)).filter((each) => each !== undefined);
+  return found.sort((a, b) => b.areas.length - a.areas.length || a.phys - b.phys);
+}
+
+function searchFdts(ram: ImageRam, skip: readonly PhysRange[]): FdtCandidate[] {
+  const found = new Map<number, FdtCandidate>();
   ram.scan((phys, bytes) => {
     const first = Math.ceil(phys / MIN_PAGE_BYTES) * MIN_PAGE_BYTES - phys;
     for (let at = first; at < bytes.length; at += MIN_PAGE_BYTES) {
-      if (bytes[at] === 0xd0 && be32(bytes, at) === FDT_MAGIC) fdtPages.add(phys + at);
-      if ((phys + at) % SCRATCH_ARRAY_ALIGN_BYTES === 0 && mayBeEntry(ram, bytes, at)) arrays.add(phys + at);
+      if (bytes[at] !== 0xd0 || be32(bytes, at) !== FDT_MAGIC || found.has(phys + at)) continue;
+      const candidate = fdtCandidate(ram, phys + at);
+      if (candidate === undefined) continue;
+      found.set(phys + at, candidate);
+      if (rankOf(candidate) === BEST_RANK) return true;
     }
-  });
-  const fdts = [...fdtPages].map((phys) => fdtCandidate(ram, phys)).filter((found) => found !== undefined);
-  const scratches = [...arrays].map((phys) => scratchCandidate(ram, phys)).filter((found) => found !== undefined);
-  fdts.sort((a, b) => rankOf(b) - rankOf(a) || a.phys - b.phys);
-  scratches.sort((a, b) => b.areas.length - a.areas.length || a.phys - b.phys);
-  return { fdts, scratches };
+    return false;
+  }, skip);
+  return [...found.values()].sort((a, b) => rankOf(b) - rankOf(a) || a.phys - b.phys);
 }
 
-/** Whether a scratch entry may lie at `at`: decided without another read, as most of RAM is none. */
-function mayBeEntry(ram: ImageRam, bytes: Uint8Array, at: number): boolean {
-  const word = (offset: number) => {
-    const i = at + offset;
-    return (
-      ((bytes[i] ?? 0) | ((bytes[i + 1] ?? 0) << 8) | ((bytes[i + 2] ?? 0) << 16) | ((bytes[i + 3] ?? 0) << 24)) >>> 0
-    );
-  };
-  const low = word(0);
-  const base = word(4) * 0x1_0000_0000 + low;
-  return base !== 0 && low % MIN_PAGE_BYTES === 0 && word(8) % MIN_PAGE_BYTES === 0 && ram.inRam(base);
+/** Whether bytes may be the first entry of a scratch array: decided without another read, as most of RAM is none. */
+function mayBeEntry(ram: ImageRam, entry: Uint8Array): boolean {
+  const view = new DataView(entry.buffer, entry.byteOffset, SCRATCH_ENTRY_BYTES);
+  const low = view.getUint32(0, true);
+  const base = view.getUint32(4, true) * 0x1_0000_0000 + low;
+  return base !== 0 && low % MIN_PAGE_BYTES === 0 && view.getUint32(8, true) % MIN_PAGE_BYTES === 0 && ram.inRam(base);
 }
+
+const BEST_RANK = 7;
 
 function rankOf(fdt: FdtCandidate): number {
   return (fdt.preservesItself ? 4 : 0) + (fdt.valid ? 2 : 0) + ((fdt.mapPhys ?? 0) !== 0 ? 1 : 0);
@@ -147,12 +164,12 @@ function treePreserves(ram: ImageRam, page: PageSize, root: number, phys: number
   for (let level = geometry.depth - 1; level > 0; level--) {
     const shift = BigInt(geometry.bitmapLog2 + (level - 1) * geometry.tableLog2);
     const index = Number((key >> shift) % BigInt(geometry.slots));
-    const next = node === 0 || node % MIN_PAGE_BYTES !== 0 ? undefined : ram.readU64(node + 8 * index);
+    const next = node === 0 || node % page.sizeBytes !== 0 ? undefined : ram.readU64(node + 8 * index);
     if (next === undefined) return false;
     node = next;
   }
   const bit = Number(key % BigInt(2 ** geometry.bitmapLog2));
-  return node !== 0 && bitAt(ram, node, bit);
+  return node !== 0 && node % page.sizeBytes === 0 && bitAt(ram, node, bit);
 }
 
 function bitAt(ram: ImageRam, bitmap: number, bit: number): boolean {

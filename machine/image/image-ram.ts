@@ -104,20 +104,45 @@ export class ImageRam {
   }
 
   /**
-   * Shows all stored bytes, piece by piece: for a search of RAM. Patches are in them; at the end the blocks around
-   * patches are shown once more, for what was patched into holes. The array is reused from piece to piece.
+   * Shows stored bytes, piece by piece and by ascending address, until `visit` returns true: for a search of RAM.
+   * Patches are in them; at the end the blocks around patches are shown once more, for what was patched into holes. The
+   * array is reused from piece to piece, and nothing of it is kept.
+   * @param skip ranges that are not looked at, as far as whole pieces lie in them.
    */
-  scan(visit: (phys: number, bytes: Uint8Array) => void): void {
+  scan(visit: (phys: number, bytes: Uint8Array) => boolean, skip: readonly PhysRange[] = []): void {
     const buffer = new Uint8Array(SCAN_BYTES);
     for (const extent of this.image.extents) {
       for (let done = 0; done < extent.storedBytes; done += SCAN_BYTES) {
+        const phys = extent.phys + done;
         const piece = buffer.subarray(0, Math.min(SCAN_BYTES, extent.storedBytes - done));
+        const end = phys + piece.length;
+        if (skip.some((range) => phys >= range.phys && end <= range.phys + range.sizeBytes)) continue;
         this.image.source.readInto(extent.offset + done, piece);
-        this.#overlay(extent.phys + done, piece);
-        visit(extent.phys + done, piece);
+        this.#overlay(phys, piece);
+        if (visit(phys, piece)) return;
       }
     }
-    for (const [index, block] of this.#patched) visit(index * BLOCK_BYTES, block);
+    for (const [index, block] of this.#patched) if (visit(index * BLOCK_BYTES, block)) return;
+  }
+
+  /**
+   * Calls `visit` for each multiple of `strideBytes` (64 KiB or a multiple) at which `sizeBytes` are stored or patched,
+   * with those bytes. Reads nothing else, so it is cheap on a large file. The array is reused.
+   */
+  stride(strideBytes: number, sizeBytes: number, visit: (phys: number, bytes: Uint8Array) => void): void {
+    const buffer = new Uint8Array(sizeBytes);
+    for (const extent of this.image.extents) {
+      const end = extent.phys + extent.storedBytes;
+      for (let phys = Math.ceil(extent.phys / strideBytes) * strideBytes; phys < end; phys += strideBytes) {
+        buffer.fill(0);
+        readExtents(this.image, phys, buffer);
+        this.#overlay(phys, buffer);
+        visit(phys, buffer);
+      }
+    }
+    for (const [index, block] of this.#patched) {
+      if ((index * BLOCK_BYTES) % strideBytes === 0) visit(index * BLOCK_BYTES, block.subarray(0, sizeBytes));
+    }
   }
 
   #overlay(phys: number, bytes: Uint8Array): void {

@@ -29,15 +29,28 @@ describe.each(REAL_IMAGES)('%s with its handoff withheld', (name) => {
 test('a root FDT left over from an earlier handover ranks behind the one whose map preserves it', () => {
   const image = realImage('linux-7.3.4-arm64-4k');
   const fdt = image.handoff?.fdt.phys ?? 0;
-  const ram = new ImageRam(image);
-  const copy = ram.readBounded(fdt, 4096)?.bytes ?? new Uint8Array(0);
-  const stale = 0x5800_3000;
-  expect(ram.carries(stale, 1)).toBe(false);
-  ram.patch(stale, copy);
-  expect(searchHandoff(ram).fdts.map((found) => [found.phys, found.preservesItself])).toEqual([
+  const root = image.extents.find((extent) => extent.phys === fdt);
+  const preserved = new Set(expectedOf('linux-7.3.4-arm64-4k').preserved.walkOrder.map(([phys]) => Number(phys)));
+  const holes = new ImageRam(image).missing(0x4000_0000, fdt - 0x4000_0000);
+  const free = holes.find((hole) => !preserved.has(hole.phys))?.phys ?? 0;
+  if (root === undefined) throw new Error('no root FDT');
+  const extents = [{ ...root, phys: free }, ...image.extents].sort((a, b) => a.phys - b.phys);
+  expect(free).toBeLessThan(fdt);
+  expect(
+    searchHandoff(new ImageRam({ ...image, extents })).fdts.map((found) => [found.phys, found.preservesItself]),
+  ).toEqual([
     [fdt, true],
-    [stale, false],
+    [free, false],
   ]);
+});
+
+test('a root FDT in scratch, where none belongs, is found if there is no other', () => {
+  const image = realImage('linux-7.3.4-arm64-4k');
+  const fdt = image.handoff?.fdt.phys ?? 0;
+  const ram = new ImageRam(image);
+  ram.patch(0x5c00_0000, ram.readBounded(fdt, 4096)?.bytes ?? new Uint8Array(0));
+  ram.patch(fdt, Uint8Array.of(0));
+  expect(searchHandoff(ram).fdts.map((found) => found.phys)).toEqual([0x5c00_0000]);
 });
 
 test('a damaged root FDT is still found, and said to be damaged; a client FDT is none', () => {

@@ -36,6 +36,7 @@ interface Expected {
   readonly pageSize: number;
   readonly compatible: string;
   readonly fdt: { readonly totalsize: number; readonly hex: string };
+  readonly preserved: { readonly walkOrder: readonly (readonly [string, number])[] };
   readonly scratch: readonly { readonly base: string; readonly size: string }[];
 }
 
