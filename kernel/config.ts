@@ -11,6 +11,11 @@ export interface KernelConfig {
   readonly MAX_PAGE_ORDER: number;
   /** Three test FLBs ride on every session with files. */
   readonly LIVEUPDATE_TEST: boolean;
+  /**
+   * Every free page is filled with junk. Kernels usually run without; khosim's scenarios run with it, so that a missing
+   * reservation shows up as damage.
+   */
+  readonly PAGE_POISONING: boolean;
   /** test_kho is built in. */
   readonly TEST_KEXEC_HANDOVER: boolean;
 }
@@ -23,6 +28,7 @@ export function defaultConfig(page: PageSize): KernelConfig {
     NUMA: true,
     MAX_PAGE_ORDER: page.defaultMaxPageOrder,
     LIVEUPDATE_TEST: true,
+    PAGE_POISONING: true,
     TEST_KEXEC_HANDOVER: true,
   };
 }

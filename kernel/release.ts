@@ -73,6 +73,8 @@ export interface ReleaseQuirks {
   readonly scratchSizeMayBeZero: boolean;
   /** Boot-time huge pages do not count for the default scratch size (7.3). */
   readonly scratchIgnoresHugetlb: boolean;
+  /** The walk initialises struct pages that are deferred (7.2); before, their later initialisation erased what it noted. */
+  readonly initialisesDeferredPages: boolean;
   /** Gigabytes without preserved memory become scratch early in the boot (7.3). */
   readonly extendsScratch: boolean;
   /** A kdump kernel turns KHO off (7.3). */
@@ -170,6 +172,7 @@ const V6_16: Release = {
     scratchRoundsGivenSizes: false,
     scratchSizeMayBeZero: false,
     scratchIgnoresHugetlb: false,
+    initialisesDeferredPages: false,
     extendsScratch: false,
     disabledInKdump: false,
     vmallocRepeatsPages: false,
@@ -272,7 +275,7 @@ const KHO_V2_MASTER: Release = {
     restoreChecksMaxOrder: false,
     finalize: 'none',
   },
-  messages: { ...V7_0.messages, missingMap: 'failed to get preserved KHO memory tree' },
+  messages: { ...V7_0.messages, missingMap: 'failed to get preserved memory map' },
 };
 
 const V7_1_RC5: Release = {
@@ -319,7 +322,12 @@ const V7_2: Release = {
   luo: LUO_V5,
   session: LUO_SESSION_V5,
   flb: LUO_FLB_V5,
-  quirks: { ...V7_1.quirks, retrieveSizeIsInt: false, scratchAlignment: 'max-order' },
+  quirks: {
+    ...V7_1.quirks,
+    retrieveSizeIsInt: false,
+    scratchAlignment: 'max-order',
+    initialisesDeferredPages: true,
+  },
 };
 
 const V7_3: Release = {

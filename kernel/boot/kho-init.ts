@@ -58,7 +58,9 @@ function retrieve(boot: Boot): void {
     pages: ctx.pages,
     page: ctx.page,
     quirks: ctx.release.quirks,
-    initDeferred: (first: Pfn, order: Order) => structPages.initPreserved(first, order),
+    ...(ctx.release.quirks.initialisesDeferredPages
+      ? { initDeferred: (first: Pfn, order: Order) => structPages.initPreserved(first, order) }
+      : {}),
     blockByBlock: isSabotaged(boot),
   };
   retrievePreserved(deps, (visit) =>

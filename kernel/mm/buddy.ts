@@ -30,8 +30,11 @@ export interface BuddyContext {
   readonly memory: PhysicalMemory;
   readonly pages: PageStates;
   readonly maxPageOrder?: number;
-  /** Of the junk that fills free pages; another one for each kernel. */
-  readonly junkSeed: number;
+  /**
+   * Of the junk that fills free pages; another one for each kernel. Undefined: a free page keeps what it held until
+   * somebody writes to it, as in a kernel without page poisoning.
+   */
+  readonly junkSeed: number | undefined;
   readonly faults?: FaultInjector;
   readonly log?: KernelLog;
 }
@@ -65,7 +68,8 @@ export interface BuddyVersion {
  * What it does not: zones within a node, watermarks, per-CPU lists, reclaim, compaction, unmovable and movable
  * pageblocks kept apart.
  *
- * Every free page holds junk, so that memory which was not reserved when it should have been shows up as damage.
+ * With poisoning every free page holds junk, so that memory which was not reserved when it should have been shows up as
+ * damage.
  */
 export class BuddyAllocator implements BulkPageAllocator {
   readonly maxPageOrder: number;
@@ -128,7 +132,7 @@ export class BuddyAllocator implements BulkPageAllocator {
 
   /** Makes a range free: states, junk, free lists. Split where node or kind changes. */
   #release(start: Pfn, nrPages: number): void {
-    const { pages, memory } = this.#ctx;
+    const { pages, memory, junkSeed } = this.#ctx;
     const end = start + nrPages;
     let at = start as number;
     while (at < end) {
@@ -139,7 +143,7 @@ export class BuddyAllocator implements BulkPageAllocator {
         const first = piece.start as Pfn;
         this.#cleanHeads(first, piece.nrPages);
         pages.releaseRange(first, piece.nrPages);
-        memory.fillPages(first, piece.nrPages, junk(this.#ctx.junkSeed));
+        if (junkSeed !== undefined) memory.fillPages(first, piece.nrPages, junk(junkSeed));
         node[piece.kind].insertRange(first, piece.nrPages);
       }
       at = stop;
@@ -313,11 +317,11 @@ export class BuddyAllocator implements BulkPageAllocator {
 
   /** `#release` of one good page, without the walks over runs. */
   #freeOne(pfn: Pfn): void {
-    const { pages, memory } = this.#ctx;
+    const { pages, memory, junkSeed } = this.#ctx;
     const node = this.#nodeOf(pfn);
     pages.setPrivate(pfn, 0, 0);
     pages.releaseRange(pfn, 1);
-    memory.fillPages(pfn, 1, junk(this.#ctx.junkSeed));
+    if (junkSeed !== undefined) memory.fillPages(pfn, 1, junk(junkSeed));
     (pages.has(pfn, PageFlag.cma) ? node.cma : node.normal).insert(pfn, 0);
   }
 

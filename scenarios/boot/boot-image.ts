@@ -69,7 +69,8 @@ export function bootImage(subject: BootSubject, options: BootImageOptions): Boot
   const kernel = Kernel.boot(machine, {
     release: options.release,
     cmdline: options.cmdline,
-    ...(options.config === undefined ? {} : { config: options.config }),
+    // Without poisoning a page that was lost keeps its content until somebody writes to it, as in most real kernels.
+    config: { PAGE_POISONING: false, ...options.config },
     ...(options.sink === undefined ? {} : { sink: options.sink }),
     onStep: (running, step) => {
       if (step === 'mm_core_init: memblock_free_all') snapshot.memblock = memblockOf(running);
