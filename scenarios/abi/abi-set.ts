@@ -1,7 +1,7 @@
 import { CompiledAbi, type Contract, type ContractArea, radixNumbersOf } from '../../kernel/abi/contract.ts';
 import { ExpressionError } from '../../kernel/abi/expression.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
-import { abiOf, contractsOf, type Release } from '../../kernel/release.ts';
+import { contractsOf, type Release } from '../../kernel/release.ts';
 import { PAGE_SIZES } from '../../machine/index.ts';
 
 /** Contracts by the part of a handover that they describe: what is shown, compared, pinned and proposed. */
@@ -75,5 +75,3 @@ export function problemOf(set: AbiSet): string | undefined {
 export function completed(set: AbiSet, release: Release): AbiSet {
   return { ...setOfRelease(release), ...set };
 }
-
-export { abiOf };

@@ -2,7 +2,7 @@ import { enablePatches, type Patch, produceWithPatches } from 'immer';
 import type { Contract, ContractArea } from '../../kernel/abi/contract.ts';
 import type { Release } from '../../kernel/release.ts';
 import type { AbiSet } from './abi-set.ts';
-import { type Change, type ChangeKind, isRecord } from './change.ts';
+import { type Change, type ChangeKind, type Document, type Finding, isRecord } from './change.ts';
 import { classify, itemOf } from './classify.ts';
 import { documentOf, type Plain } from './document.ts';
 
@@ -21,6 +21,15 @@ export interface Side {
 export function compare(before: Side, after: Side): readonly Change[] {
   const older = documentOf(before.set, before.release, { other: after.set });
   const newer = documentOf(after.set, after.release, { other: before.set, renamedFromOther: true });
+  return differences(older, newer).map(({ area, finding }) => ({
+    ...finding,
+    area,
+    ...governing(area, before.set, after.set),
+  }));
+}
+
+/** What differs between two documents, causes first. */
+export function differences(older: Document, newer: Document): { area: ContractArea; finding: Finding }[] {
   const [, patches] = produceWithPatches(older, (draft) => reconcile(draft, newer));
   const items = new Map<string, Patch[]>();
   for (const patch of patches) {
@@ -28,14 +37,13 @@ export function compare(before: Side, after: Side): readonly Change[] {
     if (key === undefined) continue;
     items.set(key, [...(items.get(key) ?? []), patch]);
   }
-  const changes: Change[] = [];
-  for (const [key, its] of items) {
+  const found = [...items].map(([key, its]) => {
     const path = key.split('/');
-    const finding = classify(path, its, older, newer);
-    const area = path[0] as ContractArea;
-    changes.push({ ...finding, area, ...governing(area, before.set, after.set) });
-  }
-  return changes.sort((a, b) => Number(b.breaking) - Number(a.breaking) || rank(a.kind) - rank(b.kind));
+    return { area: path[0] as ContractArea, finding: classify(path, its, older, newer) };
+  });
+  return found.sort(
+    ({ finding: a }, { finding: b }) => Number(b.breaking) - Number(a.breaking) || rank(a.kind) - rank(b.kind),
+  );
 }
 
 /** Causes before consequences, words last. */

@@ -85,7 +85,11 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'what the same workload costs at each page size',
     options: [PAGE_SIZES, { flags: '--workload <name>', description: 'a workload’s name, or a file' }, REPORT],
   },
-  { name: 'abi list', summary: 'name every contract and release' },
+  {
+    name: 'abi list',
+    summary: 'name every contract and release',
+    load: async () => (await import('./abi.ts')).abiListCommand,
+  },
   {
     name: 'abi show',
     summary: 'show a contract: structs, constants, properties',
@@ -94,6 +98,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--page-size <size>', description: '4K, 16K or 64K' },
       { flags: '--format <format>', description: 'table or kernel-doc', choices: ['table', 'kernel-doc'] },
     ],
+    load: async () => (await import('./abi.ts')).abiShowCommand,
   },
   {
     name: 'abi diff',
@@ -102,6 +107,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ['<a>', 'a contract, release or proposal file'],
       ['<b>', 'another'],
     ],
+    load: async () => (await import('./abi.ts')).abiDiffCommand,
   },
   {
     name: 'abi check',
@@ -114,6 +120,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--golden <dir>', description: 'compare with golden bytes kept there' },
       { flags: '--format <format>', description: 'form of the result', choices: ['ktap', 'junit'] },
     ],
+    load: async () => (await import('./abi.ts')).abiCheckCommand,
   },
   {
     name: 'fuzz',
