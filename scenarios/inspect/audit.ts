@@ -59,7 +59,7 @@ function auditBlocks(
     const sizeBytes = preserved.sizeOf(order);
     if (bank === undefined || phys < bank.base || phys + sizeBytes > bank.base + bank.sizeBytes) {
       bank = banks.find((b) => phys >= b.base && phys + sizeBytes <= b.base + b.sizeBytes);
-      if (bank === undefined && !acrossBanks(reader, phys, sizeBytes)) {
+      if (bank === undefined && !reader.inRam(phys, sizeBytes)) {
         findings.add(
           'preserved-outside-ram',
           hexAddr(phys),
@@ -84,16 +84,6 @@ function auditBlocks(
       return findings.count('preserved-in-scratch') < 1000;
     });
   }
-}
-
-/** Banks that touch are one piece of RAM to a block. */
-function acrossBanks(reader: BoundedReader, phys: number, sizeBytes: number): boolean {
-  const sorted = [...reader.memory.banks].sort((a, b) => a.base - b.base);
-  let at = phys;
-  for (const bank of sorted) {
-    if (at >= bank.base && at < bank.base + bank.sizeBytes) at = bank.base + bank.sizeBytes;
-  }
-  return at >= phys + sizeBytes;
 }
 
 /** Blocks that nobody points at, and blocks that two do. */

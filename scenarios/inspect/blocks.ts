@@ -1,5 +1,6 @@
 import { hexAddr } from './bounded-reader.ts';
 import { type DecodeContext, firstTime } from './context.ts';
+import { fetchMetadata } from './fetch.ts';
 import type { OwnerKind } from './ownership.ts';
 import { StructView } from './struct-view.ts';
 import { fitText } from './vmalloc.ts';
@@ -65,13 +66,8 @@ export function readBlockChain(
     if (claim.fit !== 'exact') {
       findings.add('block-not-preserved', hexAddr(phys), `${where} ${fitText(claim, 0)}`);
     }
-    if (!reader.carries(phys))
-      findings.add('not-in-image', where, `${hexAddr(phys)} is not in the image; read as zeroes`);
-    const bytes = reader.bytes(phys, blockBytes);
-    if (bytes === undefined) {
-      findings.add('read-budget', where, 'more blocks than inspect reads');
-      return { entries, ok: false };
-    }
+    const bytes = fetchMetadata(reader, findings, phys, blockBytes, where, 'a block');
+    if (bytes === undefined) return { entries, ok: false };
     const head = new StructView(bytes, header);
     const count = head.num('count');
     if (count === 0 || count > capacity) {

@@ -11,7 +11,9 @@ export interface ForeignBank {
 /** Memory of some other machine: whoever loaded the image decides where its bytes come from. */
 export interface ForeignMemory {
   readonly banks: readonly ForeignBank[];
-  /** Copies bytes of a range that lies in one bank. Pages that the image does not carry read as zero. */
+  /** Whether a range is RAM: in one bank, or in banks that touch. Any number may be asked for. */
+  inRam(addr: number, sizeBytes: number): boolean;
+  /** Copies bytes of a range that is RAM. Pages that the image does not carry read as zero. */
   readBytes(addr: number, sizeBytes: number): Uint8Array;
   /** Whether the image holds the content of the page or extent that `addr` lies in. */
   carries(addr: number): boolean;
@@ -105,31 +107,25 @@ export class BoundedReader {
   readonly memory: ForeignMemory;
   /** Bytes that may still be read. */
   budgetBytes: number;
-  /** Reads that the budget refused. */
-  refused = 0;
+  /** There are only some blobs and no RAM around them: what is not carried is absent, not zero. */
+  readonly partial: boolean;
 
-  constructor(memory: ForeignMemory, budgetBytes: number) {
+  constructor(memory: ForeignMemory, budgetBytes: number, partial = false) {
     this.memory = memory;
+    this.partial = partial;
     this.budgetBytes = budgetBytes;
   }
 
-  /** Whether all bytes of a range lie in one bank. */
+  /** Whether all bytes of a range are RAM; false for an empty range. */
   inRam(addr: number, sizeBytes = 1): boolean {
-    if (!(addr >= 0) || !(sizeBytes > 0)) return false;
-    for (const bank of this.memory.banks) {
-      if (addr >= bank.base && addr + sizeBytes <= bank.base + bank.sizeBytes) return true;
-    }
-    return false;
+    return addr >= 0 && sizeBytes > 0 && this.memory.inRam(addr, sizeBytes);
   }
 
   /** Copies a range out; undefined when it is not in RAM or the budget is spent. */
   bytes(addr: number, sizeBytes: number): Bytes | undefined {
     if (sizeBytes === 0) return new Bytes(new Uint8Array(0));
     if (!Number.isSafeInteger(addr) || !this.inRam(addr, sizeBytes)) return undefined;
-    if (sizeBytes > this.budgetBytes) {
-      this.refused++;
-      return undefined;
-    }
+    if (sizeBytes > this.budgetBytes) return undefined;
     this.budgetBytes -= sizeBytes;
     return new Bytes(this.memory.readBytes(addr, sizeBytes));
   }

@@ -3,6 +3,7 @@ import { evaluate } from '../../kernel/abi/expression.ts';
 import { pageConstants } from '../../kernel/abi/struct.ts';
 import type { PageSize } from '../../machine/page-size.ts';
 import { type BoundedReader, type Bytes, hexAddr } from './bounded-reader.ts';
+import { fetchMetadata } from './fetch.ts';
 import type { Findings } from './findings.ts';
 import type { ChunkListDocument, MapReading, MetadataPage } from './memory-map.ts';
 import { PreservedSetBuilder } from './preserved-set.ts';
@@ -50,12 +51,8 @@ export function readChunkList(
       break;
     }
     if (phys % page.sizeBytes !== 0) findings.add('chunk-alignment', where, 'is not at a page');
-    if (!reader.carries(phys)) findings.add('not-in-image', where, 'is not in the image; read as zeroes');
-    const bytes = reader.bytes(phys, page.sizeBytes);
-    if (bytes === undefined) {
-      findings.add('read-budget', where, 'more chunks than inspect reads');
-      break;
-    }
+    const bytes = fetchMetadata(reader, findings, phys, page.sizeBytes, where, 'a chunk');
+    if (bytes === undefined) break;
     pages.push({ phys, sizeBytes: page.sizeBytes, what: 'chunk of the memory map' });
     const chunk = new StructView(bytes, struct);
     const order = chunk.num('hdr.order');
@@ -105,13 +102,8 @@ export function readChunkList(
     if (other !== undefined)
       findings.add('bitmap-shared', where, `its bitmap at ${hexAddr(bitmap)} is also that of ${other}`);
     bitmaps.set(key, where);
-    if (!reader.carries(bitmap))
-      findings.add('not-in-image', where, `its bitmap at ${hexAddr(bitmap)} is not in the image`);
-    const bytes = reader.bytes(bitmap, bitmapBytes);
-    if (bytes === undefined) {
-      findings.add('read-budget', where, 'more bitmaps than inspect reads');
-      return;
-    }
+    const bytes = fetchMetadata(reader, findings, bitmap, bitmapBytes, where, 'its bitmap');
+    if (bytes === undefined) return;
     pages.push({ phys: bitmap, sizeBytes: bitmapBytes, what: `bitmap of order ${order}` });
     addBits(bytes, order, start);
   }

@@ -4,6 +4,7 @@ import { readBlockChain } from './blocks.ts';
 import { type Bytes, hexAddr } from './bounded-reader.ts';
 import { type DecodeContext, firstTime } from './context.ts';
 import { childNamed, type FdtViewNode } from './fdt-view.ts';
+import { fetchMetadata } from './fetch.ts';
 import { type MemfdDocument, readMemfd } from './memfd.ts';
 import type { OwnerKind } from './ownership.ts';
 import { StructView } from './struct-view.ts';
@@ -171,11 +172,7 @@ function claimArray(
   const order = Math.ceil(Math.log2(nrPages));
   const claim = ctx.owners.claimBlock(phys, order, { source: { kind, path } });
   if (claim.fit !== 'exact') findings.add('luo-header', hexAddr(phys), `${where} ${fitText(claim, order)}`);
-  if (!reader.carries(phys))
-    findings.add('not-in-image', where, `${hexAddr(phys)} is not in the image; read as zeroes`);
-  const bytes = reader.bytes(phys, sizeBytes);
-  if (bytes === undefined) findings.add('read-budget', where, 'is not read');
-  return bytes;
+  return fetchMetadata(reader, findings, phys, sizeBytes, where, 'an array');
 }
 
 // --- both forms ----------------------------------------------------------------------------------------------------

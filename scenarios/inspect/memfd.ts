@@ -3,6 +3,7 @@ import { type CompiledStruct, compileStruct } from '../../kernel/abi/struct.ts';
 import { hexAddr } from './bounded-reader.ts';
 import type { ContentPart } from './content.ts';
 import { type DecodeContext, firstTime } from './context.ts';
+import { fetchMetadata } from './fetch.ts';
 import { StructView } from './struct-view.ts';
 import { fitText, readVmalloc, vmallocBytes } from './vmalloc.ts';
 
@@ -88,12 +89,8 @@ export function readMemfd(
     findings.add('memfd-struct', path, `its struct at ${hexAddr(phys)} is already a ${ctx.seen.get(phys)}`);
     return undefined;
   }
-  if (!reader.carries(phys)) findings.add('not-in-image', path, `its struct at ${hexAddr(phys)} is not in the image`);
-  const bytes = reader.bytes(phys, structs.ser.sizeBytes);
-  if (bytes === undefined) {
-    findings.add('read-budget', path, 'more files than inspect reads');
-    return undefined;
-  }
+  const bytes = fetchMetadata(reader, findings, phys, structs.ser.sizeBytes, path, 'its struct');
+  if (bytes === undefined) return undefined;
   const ser = new StructView(bytes, structs.ser);
   const size = ser.num('size');
   const nrFolios = ser.num('nr_folios');

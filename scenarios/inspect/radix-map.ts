@@ -5,6 +5,7 @@ import { u64Of } from '../../kernel/kho/u64.ts';
 import type { PageSize } from '../../machine/page-size.ts';
 import { hexOfHalves } from '../../machine/units.ts';
 import { type BoundedReader, hexAddr } from './bounded-reader.ts';
+import { fetchMetadata } from './fetch.ts';
 import type { FindingCode } from './finding-codes.ts';
 import type { Findings } from './findings.ts';
 import type { MapReading, MetadataPage } from './memory-map.ts';
@@ -38,11 +39,8 @@ export function readRadixTree(
   const memory: AuditMemory = {
     inRam: (phys, sizeBytes) => reader.inRam(phys, sizeBytes),
     words: (phys, level, linkPhys) => {
-      if (!reader.carries(phys)) {
-        const message = `node ${hexAddr(phys)} of level ${level} is not in the image; read as zeroes`;
-        findings.add('not-in-image', place(linkPhys), message);
-      }
-      const raw = reader.bytes(phys, page.sizeBytes)?.raw;
+      const what = `a node of level ${level}`;
+      const raw = fetchMetadata(reader, findings, phys, page.sizeBytes, place(linkPhys), what)?.raw;
       if (raw === undefined) return undefined;
       const aligned = raw.byteOffset % 4 === 0 ? raw : raw.slice();
       return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);

@@ -1,6 +1,7 @@
 import type { CompiledStruct } from '../../kernel/abi/struct.ts';
 import type { PageSize } from '../../machine/page-size.ts';
 import { type BoundedReader, hexAddr } from './bounded-reader.ts';
+import { fetchMetadata } from './fetch.ts';
 import type { Findings } from './findings.ts';
 import { StructView } from './struct-view.ts';
 
@@ -54,9 +55,7 @@ export function readScratch(
       `${handoff.sizeBytes} bytes: ${count} whole entries, of at least ${FEWEST_AREAS}`,
     );
   }
-  if (!reader.carries(handoff.phys))
-    findings.add('not-in-image', where, `${hexAddr(handoff.phys)} is not in the image`);
-  const bytes = reader.bytes(handoff.phys, count * struct.sizeBytes);
+  const bytes = fetchMetadata(reader, findings, handoff.phys, count * struct.sizeBytes, where, 'it');
   if (bytes === undefined) return [];
   const areas: ScratchArea[] = [];
   for (let i = 0; i < count; i++) {

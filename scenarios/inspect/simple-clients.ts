@@ -161,6 +161,7 @@ export function readKhoTest(ctx: DecodeContext, subtree: Subtree): KhoTestDocume
       return { folios: [], csumHex };
     }
     const area = readVmalloc(ctx, new StructView(info, struct), where);
+    if (area.unread === true) return { folios: [], csumHex };
     const bytes = vmallocBytes(ctx, area, nrFolios * 8);
     if (bytes === undefined) {
       findings.add('test-format', where, `nr_folios is ${nrFolios}, but its list is not that long`);

@@ -2,6 +2,7 @@ import type { ContractBase, FdtSpec, PropertySpec } from '../../kernel/abi/contr
 import { type Bytes, hexAddr } from './bounded-reader.ts';
 import type { DecodeContext } from './context.ts';
 import { type FdtView, type FdtViewNode, propOf, stringOf, viewFdt } from './fdt-view.ts';
+import { fetchMetadata } from './fetch.ts';
 import { fitText } from './vmalloc.ts';
 
 /** A child of the root FDT whose data can be looked at. */
@@ -34,7 +35,6 @@ export function claimSubtree(
     return undefined;
   }
   if (phys % page.sizeBytes !== 0) findings.add('subtree-alignment', name, `is at ${hexAddr(phys)}, not at a page`);
-  if (!reader.carries(phys)) findings.add('not-in-image', name, `${hexAddr(phys)} is not in the image; read as zeroes`);
   const source = { kind: 'subtree', path: name } as const;
   const block = ctx.owners.claimStarting(phys, { source });
   const ownBytes = block === undefined ? page.sizeBytes : preserved.sizeOf(block.order);
@@ -48,11 +48,10 @@ export function claimSubtree(
       `its ${hexAddr(sizeBytes)} bytes reach beyond the ${ownBytes} that are preserved`,
     );
   }
-  const bank = reader.memory.banks.find(({ base, sizeBytes: size }) => phys >= base && phys < base + size);
-  const inBank = bank === undefined ? 0 : bank.base + bank.sizeBytes - phys;
-  const bytes = reader.bytes(phys, Math.min(ownBytes, inBank, MAX_BLOB_BYTES));
-  if (bytes === undefined) findings.add('read-budget', name, 'is not read');
-  return bytes;
+  let sized = Math.min(ownBytes, MAX_BLOB_BYTES);
+  while (sized > page.sizeBytes && !reader.inRam(phys, sized)) sized /= 2;
+  if (!reader.inRam(phys, sized)) sized = 1;
+  return fetchMetadata(reader, findings, phys, sized, name, 'it');
 }
 
 /** More than any client's own blob: test_kho's FDT folio for a million folios is 8 MiB. */

@@ -1,5 +1,6 @@
 import { Bytes, hexAddr } from './bounded-reader.ts';
 import { type DecodeContext, firstTime } from './context.ts';
+import { fetchMetadata } from './fetch.ts';
 import type { StructView } from './struct-view.ts';
 
 /** A preserved vmalloc area: where its pages are, in order. */
@@ -8,6 +9,8 @@ export interface VmallocReading {
   /** Address of each entry, 2^order pages each. */
   readonly entries: readonly number[];
   readonly order: number;
+  /** A chunk could not be read: what is missing was reported, and nothing more can be said. */
+  readonly unread?: boolean;
 }
 
 /**
@@ -56,13 +59,8 @@ export function readVmalloc(ctx: DecodeContext, descriptor: StructView, path: st
     if (claim.fit !== 'exact') {
       findings.add('vmalloc-chunk-not-preserved', hexAddr(chunk), `chunk ${n} of ${path} ${fitText(claim, 0)}`);
     }
-    if (!reader.carries(chunk))
-      findings.add('not-in-image', where, `chunk ${n} at ${hexAddr(chunk)} is not in the image`);
-    const bytes = reader.bytes(chunk, page.sizeBytes);
-    if (bytes === undefined) {
-      findings.add('read-budget', where, 'more chunks than inspect reads');
-      return { totalPages, entries, order };
-    }
+    const bytes = fetchMetadata(reader, findings, chunk, page.sizeBytes, where, `chunk ${n}`);
+    if (bytes === undefined) return { totalPages, entries, order, unread: true };
     const next = bytes.u64(nextAt);
     let used = 0;
     for (; used < slots; used++) {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { inspectImage } from '../../../scenarios/inspect/inspect.ts';
-import { FIXTURES, loadSparse } from './sparse-image.ts';
+import { FIXTURES, loadFixture, patched } from './sparse-image.ts';
 
 interface Mutation {
   readonly name: string;
@@ -20,19 +20,21 @@ const BEYOND_CHECKS: Readonly<Record<string, string>> = {
 };
 
 test('every change to a real handover that a check can catch has its finding', () => {
-  const image = loadSparse(NAME);
+  const image = loadFixture(NAME);
   const found: Record<string, string> = {};
   for (const { name, patches, handoff } of MUTATIONS) {
-    for (const patch of patches) {
-      const [phys, hex] = patch.split(':');
-      image.patch(Number(phys), Uint8Array.from(Buffer.from(hex ?? '', 'hex')));
-    }
+    const changed = patched(
+      image,
+      patches.map((patch) => {
+        const [phys, hex] = patch.split(':');
+        return { phys: Number(phys), bytes: Uint8Array.from(Buffer.from(hex ?? '', 'hex')) };
+      }),
+    );
     const { document } = inspectImage({
-      ...image,
-      fdt: { phys: image.fdt?.phys ?? 0, sizeBytes: handoff.fdt_len ?? 4096 },
-      scratch: { phys: image.scratch?.phys ?? 0, sizeBytes: handoff.scratch_len ?? 48 },
+      ...changed,
+      fdt: { phys: changed.fdt?.phys ?? 0, sizeBytes: handoff.fdt_len ?? 4096 },
+      scratch: { phys: changed.scratch?.phys ?? 0, sizeBytes: handoff.scratch_len ?? 48 },
     });
-    image.undo();
     const codes = [...new Set(document.findings.map(({ severity, code }) => `${severity} ${code}`))];
     found[name] = codes.join(', ');
   }

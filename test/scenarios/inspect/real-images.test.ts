@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inspectImage } from '../../../scenarios/inspect/inspect.ts';
-import { FIXTURES, loadSparse } from './sparse-image.ts';
+import { FIXTURES, loadFixture, patched } from './sparse-image.ts';
 
 const IMAGES: readonly { name: string; candidates: readonly string[]; notes: readonly string[] }[] = [
   { name: 'linux-6.17.8-arm64-4k', candidates: ['6.17.8'], notes: [] },
@@ -17,7 +17,7 @@ describe.each(IMAGES)('what $name left in memory', ({ name, candidates, notes })
   const expected: Record<string, unknown> = JSON.parse(readFileSync(join(FIXTURES, name, 'expected.json'), 'utf8'));
 
   test('equals what an independent reader found, field by field', () => {
-    const { document } = inspectImage(loadSparse(name), { list: true });
+    const { document } = inspectImage(patched(loadFixture(name), []), { list: true });
     const { image, release, findings, ...found } = JSON.parse(JSON.stringify(document));
     expect(found).toEqual(expected);
     expect(image.pageSize).toBe(expected['pageSize']);
