@@ -22,7 +22,8 @@ export interface HandoverImage {
   readonly arch?: Arch | undefined;
   /** undefined where the image does not tell. */
   readonly pageSizeBytes?: number | undefined;
-  readonly fdt?: HandoffRange | undefined;
+  /** Without a size: that of a page, as kernels pass it. */
+  readonly fdt?: { readonly phys: number; readonly sizeBytes?: number | undefined } | undefined;
   readonly scratch?: HandoffRange | undefined;
   /** Where the handoff is from. */
   readonly handoffFrom?: 'image' | 'options' | 'search' | undefined;
@@ -79,7 +80,7 @@ export function enter(image: HandoverImage, page: PageSize, options: InspectOpti
     findings.add('handoff-missing', 'image', 'no root FDT');
     return empty;
   }
-  if (!partial) reportFdtRange(fdtRange, page, findings);
+  if (!partial) reportFdtRange(fdtRange.phys, fdtRange.sizeBytes ?? page.sizeBytes, page, findings);
   if (!reader.inRam(fdtRange.phys, page.sizeBytes)) {
     findings.add('fdt-unreadable', 'root FDT', `${hexAddr(fdtRange.phys)} is not RAM`);
     return empty;
@@ -109,15 +110,14 @@ function scratchOf(
   return readScratch(reader, page, abiOf(LATEST_RELEASE, page).struct('kho_scratch'), image.scratch, findings);
 }
 
-function reportFdtRange(range: HandoffRange, page: PageSize, findings: Findings): void {
-  if (range.phys % page.sizeBytes !== 0)
-    findings.add('fdt-alignment', 'root FDT', `${hexAddr(range.phys)} is not at a page`);
-  if (range.sizeBytes !== page.sizeBytes) {
+function reportFdtRange(phys: number, sizeBytes: number, page: PageSize, findings: Findings): void {
+  if (phys % page.sizeBytes !== 0) findings.add('fdt-alignment', 'root FDT', `${hexAddr(phys)} is not at a page`);
+  if (sizeBytes !== page.sizeBytes) {
     findings.add(
       'handoff-fdt-length',
       'handoff',
-      `${range.sizeBytes} bytes, of ${page.sizeBytes}`,
-      range.sizeBytes === 0 || range.sizeBytes > 256 * 1024 ? 'error' : 'warning',
+      `${sizeBytes} bytes, of ${page.sizeBytes}`,
+      sizeBytes === 0 || sizeBytes > 256 * 1024 ? 'error' : 'warning',
     );
   }
 }

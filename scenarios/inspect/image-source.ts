@@ -1,5 +1,8 @@
 import { ImageRam } from '../../machine/image/image-ram.ts';
 import type { MemoryImage } from '../../machine/image/memory-image.ts';
+import type { Arch, BootHandoff } from '../../machine/machine.ts';
+import type { PhysicalMemory } from '../../machine/physical-memory.ts';
+import type { PhysAddr } from '../../machine/units.ts';
 import type { ForeignMemory } from './bounded-reader.ts';
 import type { HandoverImage } from './entry.ts';
 import { viewFdt } from './fdt-view.ts';
@@ -29,6 +32,31 @@ export function handoverImage(image: MemoryImage, ram: ImageRam = new ImageRam(i
     fdt: image.handoff?.fdt,
     scratch: image.handoff?.scratch,
     handoffFrom: image.handoff === undefined ? undefined : 'image',
+  };
+}
+
+/** What `inspectImage` takes, of the RAM of a simulated machine. */
+export function handoverInMemory(memory: PhysicalMemory, arch: Arch, handoff: BootHandoff): HandoverImage {
+  const banks = [...memory.banks].sort((a, b) => a.base - b.base);
+  return {
+    memory: {
+      banks,
+      inRam: (addr, sizeBytes) => {
+        let at = addr;
+        for (const bank of banks) {
+          if (bank.base <= at && at < bank.base + bank.sizeBytes) at = bank.base + bank.sizeBytes;
+        }
+        return at >= addr + sizeBytes;
+      },
+      readBytes: (addr, sizeBytes) => memory.readBytes(addr as PhysAddr, sizeBytes),
+      carries: () => true,
+    },
+    format: 'memory',
+    arch,
+    pageSizeBytes: memory.page.sizeBytes,
+    fdt: handoff.fdt,
+    scratch: handoff.scratch,
+    handoffFrom: 'image',
   };
 }
 
@@ -73,7 +101,7 @@ export function debugfsImage(blobs: HandoverBlobs, pageSizeBytes: number | undef
     memory,
     format: 'debugfs',
     pageSizeBytes,
-    fdt: { phys: NOWHERE, sizeBytes: pageSizeBytes ?? 0 },
+    fdt: { phys: NOWHERE },
     debugfs: { scratch },
   };
 }

@@ -99,7 +99,7 @@ function deducePageSize(image: HandoverImage, options: InspectOptions): { page: 
     const entry = enter(image, page, options, findings);
     const outside = entry.map === undefined ? 1 : countOutsideRam(entry.reader, entry.map.preserved);
     const rootMissing = image.fdt !== undefined && entry.map?.preserved.exact(image.fdt.phys, 0) === undefined ? 1 : 0;
-    const lengthWrong = image.fdt?.sizeBytes === page.sizeBytes ? 0 : 1;
+    const lengthWrong = (image.fdt?.sizeBytes ?? page.sizeBytes) === page.sizeBytes ? 0 : 1;
     return { page, errors: findings.nrErrors + outside + rootMissing, lengthWrong };
   });
   trials.sort((a, b) => a.errors - b.errors || a.lengthWrong - b.lengthWrong);
@@ -107,7 +107,7 @@ function deducePageSize(image: HandoverImage, options: InspectOptions): { page: 
   const page = best?.page ?? (PAGE_SIZES[0] as PageSize);
   const why =
     best !== undefined && second !== undefined && best.errors === second.errors
-      ? `several sizes fit; the FDT length ${best.lengthWrong === 0 ? 'tells' : 'does not tell'}`
+      ? `${best.errors} contradictions, as with another size; the FDT length decides`
       : `${best?.errors ?? 0} contradictions, other sizes have at least ${second?.errors ?? 0}`;
   return { page, why };
 }
@@ -168,10 +168,16 @@ function inspectWith(
     preserved,
     owners,
     release,
-    handoff: { fdt: image.fdt, scratch: image.scratch },
+    handoff: { fdt: fdtRangeOf(image, page), scratch: image.scratch },
     metadata: metadataPages(image, entry, subtrees, ctx),
     mapRoot: entry.mapRoot,
   };
+}
+
+function fdtRangeOf(image: HandoverImage, page: PageSize): HandoffRange | undefined {
+  return image.fdt === undefined
+    ? undefined
+    : { phys: image.fdt.phys, sizeBytes: image.fdt.sizeBytes ?? page.sizeBytes };
 }
 
 function metadataPages(
@@ -311,7 +317,7 @@ function makeDocument(
         ...(nid === undefined ? {} : { nid }),
       })),
       handoff: {
-        fdt: image.debugfs === undefined ? range(image.fdt) : null,
+        fdt: image.debugfs === undefined ? range(fdtRangeOf(image, page)) : null,
         scratch: range(image.scratch),
         from: image.fdt === undefined || image.debugfs !== undefined ? null : (image.handoffFrom ?? 'image'),
       },
