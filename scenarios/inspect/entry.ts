@@ -44,6 +44,8 @@ export interface InspectOptions {
 
 const DEFAULT_METADATA_BYTES = 2 ** 30;
 const DEFAULT_MAX_BLOCKS = 2 ** 24;
+/** Blocks to read before it is known in which layout: enough to tell, and a wrong layout can be full of them. */
+export const TRIAL_BLOCKS = 2 ** 16;
 
 /** The handoff, the root FDT and the memory map: what a kernel reads before it knows any client. */
 export interface Entry {
@@ -191,8 +193,9 @@ function readMap(
   for (const release of candidates.releases) layouts.set(layoutKey(release, page), release);
   const trials = [...layouts].map(([key, release]) => {
     const own = new Findings();
-    const map = readMapAs(reader, page, release, mapRoot, maxBlocks, own);
-    const errors = layouts.size === 1 ? 0 : own.nrErrors + countOutsideRam(reader, map.preserved);
+    const one = layouts.size === 1;
+    const map = readMapAs(reader, page, release, mapRoot, one ? maxBlocks : Math.min(maxBlocks, TRIAL_BLOCKS), own);
+    const errors = one ? 0 : own.nrErrors + countOutsideRam(reader, map.preserved);
     return { key, release, map, own, errors };
   });
   const fewest = Math.min(...trials.map((trial) => trial.errors));
@@ -206,6 +209,9 @@ function readMap(
   if (chosen === undefined) throw new Error('no candidate is left to read the memory map with');
   if (keys.size > 1)
     findings.add('map-ambiguous', 'memory map', `${[...keys].join(' and ')} both fit; read as ${chosen.key}`);
+  if (layouts.size > 1 && chosen.map.preserved.count >= TRIAL_BLOCKS) {
+    return readMapAs(reader, page, chosen.release, mapRoot, maxBlocks, findings);
+  }
   for (const finding of chosen.own.list()) findings.add(finding.code, finding.where, finding.message, finding.severity);
   return chosen.map;
 }

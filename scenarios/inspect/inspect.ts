@@ -7,7 +7,7 @@ import { type BoundedReader, hexAddr, hexBytes } from './bounded-reader.ts';
 import { ALL_RELEASES, type Candidates } from './candidates.ts';
 import { ContentHasher } from './content.ts';
 import type { DecodeContext } from './context.ts';
-import { type Entry, enter, type HandoverImage, type InspectOptions } from './entry.ts';
+import { type Entry, enter, type HandoverImage, type InspectOptions, TRIAL_BLOCKS } from './entry.ts';
 import { propOf } from './fdt-view.ts';
 import { type Finding, Findings } from './findings.ts';
 import { type LuoDocument, readLuo } from './luo.ts';
@@ -96,7 +96,7 @@ export function inspectImage(image: HandoverImage, options: InspectOptions = {})
 function deducePageSize(image: HandoverImage, options: InspectOptions): { page: PageSize; why: string } {
   const trials = PAGE_SIZES.map((page) => {
     const findings = new Findings();
-    const entry = enter(image, page, options, findings);
+    const entry = enter(image, page, { ...options, maxBlocks: TRIAL_BLOCKS }, findings);
     const outside = entry.map === undefined ? 1 : countOutsideRam(entry.reader, entry.map.preserved);
     const rootMissing = image.fdt !== undefined && entry.map?.preserved.exact(image.fdt.phys, 0) === undefined ? 1 : 0;
     const lengthWrong = (image.fdt?.sizeBytes ?? page.sizeBytes) === page.sizeBytes ? 0 : 1;

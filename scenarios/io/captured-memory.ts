@@ -7,6 +7,7 @@ import { PAGE_4K, type PageSize } from '../../machine/page-size.ts';
 import type { PhysicalMemory } from '../../machine/physical-memory.ts';
 import { hex, type PhysAddr } from '../../machine/units.ts';
 import { InputError } from '../input-error.ts';
+import { handoverImage } from '../inspect/image-source.ts';
 import type { HandoverImage } from '../inspect/inspect.ts';
 import type { ImageOptions } from './image-options.ts';
 import { openImage } from './open-image.ts';
@@ -90,19 +91,7 @@ function captured(path: string, image: MemoryImage, options: ImageOptions, close
     notes,
     bootPage,
     handoff: fdt === undefined || scratch === undefined ? undefined : { fdt, scratch },
-    handover: {
-      memory: {
-        banks: image.banks,
-        readBytes: (addr, sizeBytes) => ram.readBounded(addr, sizeBytes)?.bytes ?? new Uint8Array(sizeBytes),
-        carries: (addr) => ram.carries(addr, 1),
-      },
-      format: image.format,
-      arch: image.arch,
-      pageSizeBytes: page?.sizeBytes,
-      fdt,
-      scratch,
-      handoffFrom: found.from,
-    },
+    handover: { ...handoverImage(image, ram), pageSizeBytes: page?.sizeBytes, fdt, scratch, handoffFrom: found.from },
     load() {
       const memory = loadImage(image, bootPage);
       for (const patch of patches) memory.writeBytes(patch.phys as PhysAddr, patch.bytes);

@@ -67,12 +67,12 @@ describe.each(CASES)('what a simulated $name with $size pages left', ({ release,
   test('is read back without errors, told to be of a release with this ABI, and gives its page size away', () => {
     const { memory, handoff, folios } = handOver(release, page);
     const image = handoverInMemory(memory, 'arm64', handoff);
-    const { document } = inspectImage(image, { list: true });
+    const { document } = inspectImage(image, { list: true, contents: false });
     expect(document.release.candidates).toContain(release.name);
     expect(document.scratch).toHaveLength(3);
     const errors = document.findings.filter(({ severity }) => severity === 'error').map(({ code }) => code);
     if (losesOrder0(release, page)) {
-      expect(new Set(errors)).toEqual(new Set(['preserved-outside-ram', 'root-fdt-not-preserved']));
+      expect(errors).toEqual(expect.arrayContaining(['preserved-outside-ram', 'root-fdt-not-preserved']));
       return;
     }
     expect(errors).toEqual([]);
