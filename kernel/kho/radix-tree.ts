@@ -10,6 +10,7 @@ import { EINVAL, ENOMEM, ERANGE, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
 import type { KernelLog } from '../log.ts';
 import { encodeKey, type RadixGeometry, tableIndex } from './geometry.ts';
+import { LeafFrames } from './leaf-frames.ts';
 import type { BlockVisitor, OutgoingMap } from './memory-map.ts';
 import {
   DEFAULT_WALK_STEPS,
@@ -58,12 +59,6 @@ export interface RadixStats {
 
 const FUNCTION_NAMES = { add: 'kho_radix_add_key', del: 'kho_radix_del_key', walk: 'kho_radix_walk_tree' };
 
-/** Entries of the leaf cache, four numbers each: key prefix (two halves), frame, stamp. */
-const CACHE_LOG2 = 15;
-const CACHE_MASK = (1 << CACHE_LOG2) - 1;
-/** Misses of the last leaf before the cache is made: small trees do without. */
-const CACHE_AFTER = 64;
-
 /** Pages that `destroy` gives back before it is taken to hang. */
 const MAX_DESTROYED_NODES = 2 ** 22;
 
@@ -88,22 +83,24 @@ export class RadixTree implements OutgoingMap {
   #root: PhysAddr | undefined;
   #destroyed = 0;
 
-  // Copies of the geometry for the hot path.
-  readonly #orderLimit: number;
-  readonly #markerBits: Int8Array;
+  // Copies for the hot path.
   readonly #bitmapLog2: number;
   readonly #bitmapMask: number;
-  readonly #pfnLimit: number;
+  readonly #firstLeaf: Int32Array;
+  readonly #maxNumberedOrder: number;
+  readonly #numberedPfnLimit: number;
 
-  // The last leaf used, and the others.
+  // The leaf used last: its number (-1 for none), the key bits above it, and where its bits are. It counts only while
+  // the memory's generation is this one.
   #generation = -1;
-  #lastLo = 0;
-  #lastHi = 0;
+  #lastLeaf = -1;
+  #lastKeyHi = 0;
+  #lastKeyLo = -1;
   #lastWords: Uint32Array = new Uint32Array(0);
-  #lastOffset = -1;
-  #cache: Int32Array | undefined;
-  #misses = 0;
-  #stamp = 1;
+  #lastOffset = 0;
+  #previousLeaf = -1;
+  /** Where the other leaves are. */
+  readonly #leaves: LeafFrames;
 
   /** @param root an existing tree's root page; without it `init` makes one. */
   constructor(
@@ -121,12 +118,12 @@ export class RadixTree implements OutgoingMap {
     this.#maxWalkSteps = options.maxWalkSteps ?? DEFAULT_WALK_STEPS;
     this.#names = options.functionNames ?? FUNCTION_NAMES;
     this.#root = options.root;
-    const { page } = geometry;
-    this.#orderLimit = geometry.plainKeys ? geometry.nrOrders - 1 : 0;
-    this.#markerBits = geometry.markerBits;
     this.#bitmapLog2 = geometry.bitmapLog2;
     this.#bitmapMask = 2 ** geometry.bitmapLog2 - 1;
-    this.#pfnLimit = 2 ** Math.min(page.physBits - page.shift, 53);
+    this.#leaves = new LeafFrames(geometry);
+    this.#firstLeaf = this.#leaves.firstLeaf;
+    this.#maxNumberedOrder = this.#leaves.maxOrder;
+    this.#numberedPfnLimit = this.#leaves.pfnLimit;
   }
 
   /** The root page, undefined before `init` and after `destroy`. */
@@ -156,26 +153,50 @@ export class RadixTree implements OutgoingMap {
    * -EINVAL without a root. Operands beyond all orders and addresses give the keys that a kernel would compute.
    */
   preserve(pfn: Pfn, order: Order): 0 | Errno {
-    if (!(order < this.#orderLimit && order >= 0 && pfn < this.#pfnLimit)) return this.#preserveOdd(pfn, order);
-    let lo = pfn >>> 0;
-    let hi = (pfn * 2 ** -32) >>> 0;
-    if (order > 0) {
-      if (order < 32) {
-        lo = (lo >>> order) | (hi << (32 - order));
-        hi = hi >>> order;
-      } else {
-        lo = hi >>> (order - 32);
-        hi = 0;
-      }
+    if (!(pfn < this.#numberedPfnLimit && order <= this.#maxNumberedOrder)) return this.#preserveAny(pfn, order);
+    const keyLo = pfn >>> order;
+    const leaf = (this.#firstLeaf[order] as number) + (keyLo >>> this.#bitmapLog2);
+    if (leaf !== this.#lastLeaf || this.#memory.generation !== this.#generation) {
+      return this.#preserveElsewhere(pfn, order, keyLo, leaf);
     }
-    const marker = this.#markerBits[order] as number;
-    if (marker >= 32) hi |= 1 << (marker - 32);
-    else lo |= 1 << marker;
-    return this.#add(lo | 0, hi | 0);
+    const at = this.#lastOffset + ((keyLo & this.#bitmapMask) >>> 5);
+    this.#lastWords[at] = (this.#lastWords[at] as number) | (1 << keyLo);
+    return 0;
+  }
+
+  /** In another leaf than the last: one that is known, or the way down from the root. */
+  #preserveElsewhere(pfn: Pfn, order: Order, keyLo: number, leaf: number): 0 | Errno {
+    const memory = this.#memory;
+    const frame = memory.generation === this.#generation ? this.#leaves.frameOf(leaf) : 0;
+    if (frame === 0) return this.#preserveAny(pfn, order);
+    const words = memory.frameWords(frame);
+    const at = memory.frameWordOffset(frame) + ((keyLo & this.#bitmapMask) >>> 5);
+    words[at] = (words[at] as number) | (1 << keyLo);
+    if (leaf === this.#previousLeaf) this.#makeLast(keyLo, 1 << (this.#maxNumberedOrder - order), frame, leaf);
+    else this.#previousLeaf = leaf;
+    return 0;
+  }
+
+  #preserveAny(pfn: number, order: number): 0 | Errno {
+    const phys = this.#physOf(pfn);
+    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    return this.addKey(key.lo, key.hi);
   }
 
   /** Clears the bit of a block's key; a WARN when there is no leaf for it. */
   unpreserve(pfn: Pfn, order: Order): void {
+    if (pfn < this.#numberedPfnLimit && order <= this.#maxNumberedOrder) {
+      const memory = this.#memory;
+      const keyLo = pfn >>> order;
+      const leaf = (this.#firstLeaf[order] as number) + (keyLo >>> this.#bitmapLog2);
+      const frame = memory.generation === this.#generation ? this.#leaves.frameOf(leaf) : 0;
+      if (frame !== 0) {
+        const words = memory.frameWords(frame);
+        const at = memory.frameWordOffset(frame) + ((keyLo & this.#bitmapMask) >>> 5);
+        words[at] = (words[at] as number) & ~(1 << keyLo);
+        return;
+      }
+    }
     const phys = this.#physOf(pfn);
     const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
     this.delKey(key.lo, key.hi);
@@ -186,18 +207,15 @@ export class RadixTree implements OutgoingMap {
     return shl64(lo, hi, this.geometry.page.shift);
   }
 
-  #preserveOdd(pfn: number, order: number): 0 | Errno {
-    const phys = this.#physOf(pfn);
-    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
-    return this.addKey(key.lo, key.hi);
-  }
-
   // --- keys ----------------------------------------------------------------------------------------------------------
 
   /** Sets the bit of any 64-bit key, given as halves. Results as of `preserve`. */
   addKey(keyLo: number, keyHi: number): 0 | Errno {
     if (this.#root !== undefined && this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth) return ERANGE;
-    return this.#add(keyLo | 0, keyHi | 0);
+    if (!this.#inLastLeaf(keyLo | 0, keyHi | 0)) return this.#insert(keyLo | 0, keyHi | 0);
+    const at = this.#lastOffset + ((keyLo & this.#bitmapMask) >>> 5);
+    this.#lastWords[at] = (this.#lastWords[at] as number) | (1 << keyLo);
+    return 0;
   }
 
   /** Clears the bit of any 64-bit key. Silence for a key wider than the tree (7.3), a WARN when there is no leaf for it. */
@@ -207,96 +225,34 @@ export class RadixTree implements OutgoingMap {
       return;
     }
     if (this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth) return;
-    this.#del(keyLo | 0, keyHi | 0);
-  }
-
-  #add(lo: number, hi: number): 0 | Errno {
-    const prefixLo = (lo >>> this.#bitmapLog2) | (hi << (32 - this.#bitmapLog2));
-    const prefixHi = hi >>> this.#bitmapLog2;
-    if (
-      prefixLo !== this.#lastLo ||
-      prefixHi !== this.#lastHi ||
-      this.#memory.generation !== this.#generation ||
-      this.#lastOffset < 0
-    ) {
-      if (!this.#recall(prefixLo, prefixHi)) return this.#insert(lo, hi, prefixLo, prefixHi);
+    if (!this.#inLastLeaf(keyLo | 0, keyHi | 0)) {
+      this.#delete(keyLo | 0, keyHi | 0);
+      return;
     }
-    const bit = lo & this.#bitmapMask;
-    const at = this.#lastOffset + (bit >>> 5);
-    (this.#lastWords[at] as number) |= 1 << (bit & 31);
-    return 0;
+    const at = this.#lastOffset + ((keyLo & this.#bitmapMask) >>> 5);
+    this.#lastWords[at] = (this.#lastWords[at] as number) & ~(1 << keyLo);
   }
 
-  #del(lo: number, hi: number): void {
-    const prefixLo = (lo >>> this.#bitmapLog2) | (hi << (32 - this.#bitmapLog2));
-    const prefixHi = hi >>> this.#bitmapLog2;
-    if (
-      prefixLo !== this.#lastLo ||
-      prefixHi !== this.#lastHi ||
-      this.#memory.generation !== this.#generation ||
-      this.#lastOffset < 0
-    ) {
-      if (!this.#recall(prefixLo, prefixHi)) {
-        this.#delete(lo, hi, prefixLo, prefixHi);
-        return;
-      }
-    }
-    const bit = lo & this.#bitmapMask;
-    const at = this.#lastOffset + (bit >>> 5);
-    (this.#lastWords[at] as number) &= ~(1 << (bit & 31));
-  }
-
-  // --- what is known about leaves ------------------------------------------------------------------------------------
-
-  #forget(): void {
-    this.#generation = -1;
-    this.#lastOffset = -1;
-    this.#stamp++;
-  }
-
-  #slotOf(prefixLo: number, prefixHi: number): number {
-    const hash = prefixLo ^ Math.imul(prefixLo >>> CACHE_LOG2, 0x9e3b) ^ Math.imul(prefixHi, 0x85eb);
-    return (hash & CACHE_MASK) << 2;
-  }
-
-  /** Makes a leaf that is known the last one used. */
-  #recall(prefixLo: number, prefixHi: number): boolean {
+  /** Whether a key, as signed halves, belongs into the leaf used last. */
+  #inLastLeaf(lo: number, hi: number): boolean {
     if (this.#memory.generation !== this.#generation) {
       this.#forget();
       return false;
     }
-    const cache = this.#cache;
-    if (cache === undefined) return false;
-    const at = this.#slotOf(prefixLo, prefixHi);
-    if (cache[at] !== prefixLo || cache[at + 1] !== prefixHi || cache[at + 3] !== this.#stamp) return false;
-    const frame = cache[at + 2] as number;
-    this.#lastLo = prefixLo;
-    this.#lastHi = prefixHi;
-    this.#lastWords = this.#memory.frameWords(frame);
-    this.#lastOffset = this.#memory.frameWordOffset(frame);
-    return true;
+    return lo >>> this.#bitmapLog2 === this.#lastKeyLo && hi === this.#lastKeyHi;
   }
 
-  #remember(prefixLo: number, prefixHi: number, frame: number): void {
-    this.#lastLo = prefixLo;
-    this.#lastHi = prefixHi;
-    this.#lastWords = this.#memory.frameWords(frame);
-    this.#lastOffset = this.#memory.frameWordOffset(frame);
-    this.#generation = this.#memory.generation;
-    if (this.#cache === undefined) {
-      if (++this.#misses < CACHE_AFTER) return;
-      this.#cache = new Int32Array(4 << CACHE_LOG2);
-    }
-    const at = this.#slotOf(prefixLo, prefixHi);
-    this.#cache[at] = prefixLo;
-    this.#cache[at + 1] = prefixHi;
-    this.#cache[at + 2] = frame;
-    this.#cache[at + 3] = this.#stamp;
+  #forget(): void {
+    this.#generation = -1;
+    this.#lastLeaf = -1;
+    this.#lastKeyLo = -1;
+    this.#previousLeaf = -1;
+    this.#leaves.forget();
   }
 
   // --- the way down --------------------------------------------------------------------------------------------------
 
-  #insert(lo: number, hi: number, prefixLo: number, prefixHi: number): 0 | Errno {
+  #insert(lo: number, hi: number): 0 | Errno {
     const root = this.#root;
     if (root === undefined) {
       this.#log?.warnOnOnce(this.#names.add);
@@ -325,11 +281,11 @@ export class RadixTree implements OutgoingMap {
       made.push(fresh);
       node = fresh;
     }
-    this.#touchLeaf(node, lo & this.#bitmapMask, true, prefixLo, prefixHi);
+    this.#touchLeaf(node, lo, hi, true);
     return 0;
   }
 
-  #delete(lo: number, hi: number, prefixLo: number, prefixHi: number): void {
+  #delete(lo: number, hi: number): void {
     let node = this.#root;
     if (node === undefined) {
       this.#log?.warnOnOnce(this.#names.del);
@@ -343,7 +299,7 @@ export class RadixTree implements OutgoingMap {
       }
       node = child;
     }
-    this.#touchLeaf(node, lo & this.#bitmapMask, false, prefixLo, prefixHi);
+    this.#touchLeaf(node, lo, hi, false);
   }
 
   /** @throws MachineFault when the slot lies beyond every address that RAM could have. */
@@ -382,21 +338,42 @@ export class RadixTree implements OutgoingMap {
     words[at + 1] = hi;
   }
 
-  #touchLeaf(leaf: PhysAddr, bit: number, set: boolean, prefixLo: number, prefixHi: number): void {
+  #touchLeaf(leaf: PhysAddr, lo: number, hi: number, set: boolean): void {
     const memory = this.#memory;
-    const mask = 1 << (bit & 31);
+    const mask = 1 << lo;
+    const wordInLeaf = (lo & this.#bitmapMask) >>> 5;
     const pageBytes = memory.page.sizeBytes;
     if (leaf % pageBytes !== 0) {
-      const word = (leaf + 4 * (bit >>> 5)) as PhysAddr;
+      const word = (leaf + 4 * wordInLeaf) as PhysAddr;
       const value = memory.readU32(word);
       memory.writeU32(word, set ? value | mask : value & ~mask);
       return;
     }
     const frame = memory.frameForWrite((leaf / pageBytes) as Pfn);
-    this.#remember(prefixLo, prefixHi, frame);
-    const at = this.#lastOffset + (bit >>> 5);
+    const leafNumber = this.#leafNumber(lo, hi);
+    this.#makeLast(lo, hi, frame, leafNumber);
+    if (leafNumber >= 0) this.#leaves.remember(leafNumber, frame);
+    this.#generation = memory.generation;
+    const at = this.#lastOffset + wordInLeaf;
     const value = this.#lastWords[at] as number;
     this.#lastWords[at] = set ? value | mask : value & ~mask;
+  }
+
+  #makeLast(lo: number, hi: number, frame: number, leafNumber: number): void {
+    this.#lastKeyLo = lo >>> this.#bitmapLog2;
+    this.#lastKeyHi = hi;
+    this.#lastWords = this.#memory.frameWords(frame);
+    this.#lastOffset = this.#memory.frameWordOffset(frame);
+    this.#lastLeaf = leafNumber;
+    this.#previousLeaf = leafNumber;
+  }
+
+  /** The number of a key's leaf, -1 where it has none. */
+  #leafNumber(lo: number, hi: number): number {
+    const order = this.#maxNumberedOrder - (31 - Math.clz32(hi));
+    if (hi <= 0 || (hi & (hi - 1)) !== 0 || order < 0) return -1;
+    if ((lo >>> 0) * 2 ** order >= this.#numberedPfnLimit) return -1;
+    return (this.#firstLeaf[order] as number) + (lo >>> this.#bitmapLog2);
   }
 
   // --- the whole tree ------------------------------------------------------------------------------------------------

@@ -252,15 +252,17 @@ export class RadixWalk {
     const shift = (geometry.page.shift + order) & 63;
     const wide = shift >= 32;
     const left = shift & 31;
+    const baseLo = base.lo;
+    const baseHi = base.hi;
     for (let i = 0; i < nrWords; i++) {
-      let word = words[offset + i] as number;
+      let word = (words[offset + i] as number) | 0;
       while (word !== 0) {
-        const lowest = word & -word;
-        word ^= lowest;
-        const index = 32 * i + 31 - Math.clz32(lowest);
+        const rest = word & (word - 1);
+        const index = (i << 5) | (31 - Math.clz32(word ^ rest));
+        word = rest;
         count++;
-        if (wide) visit(base.lo, (base.hi | (index << left)) >>> 0, order);
-        else visit((base.lo | (index << left)) >>> 0, (base.hi | ((index >>> 1) >>> (31 - left))) >>> 0, order);
+        if (wide) visit(baseLo, (baseHi | (index << left)) >>> 0, order);
+        else visit((baseLo | (index << left)) >>> 0, (baseHi | ((index >>> 1) >>> (31 - left))) >>> 0, order);
       }
     }
     return count;
