@@ -3,7 +3,7 @@ import type { RamBank } from '../memory-map.ts';
 import { hex, type PhysAddr } from '../units.ts';
 import type { ByteSource } from './byte-source.ts';
 import { ImageError, ProblemList } from './image-error.ts';
-import { type ImageExtent, joinBanks, type MemoryImage } from './memory-image.ts';
+import { type ImageExtent, joinBanks, MAX_BANK_BYTES, type MemoryImage } from './memory-image.ts';
 
 /*
  * ELF cores of a machine's RAM, as QEMU's dump-guest-memory, virsh dump --memory-only and /proc/vmcore give them:
@@ -79,6 +79,10 @@ export function elfCoreImage(source: ByteSource): MemoryImage {
     }
     if (phys + memoryBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
       problems.add(`${hex(phys)} + ${hex(memoryBytes)} is not a range of physical memory`, where);
+      continue;
+    }
+    if (memoryBytes > BigInt(MAX_BANK_BYTES)) {
+      problems.add(`${hex(memoryBytes)} bytes of RAM in one piece are more than ${hex(MAX_BANK_BYTES)}`, where);
       continue;
     }
     if (field(8) + storedBytes > BigInt(source.sizeBytes)) {

@@ -1,4 +1,4 @@
-import { firstExtentBehind, type MemoryImage, type PhysRange } from './memory-image.ts';
+import { firstExtentBehind, liesInBanks, type MemoryImage, type PhysRange } from './memory-image.ts';
 
 /** The grain in which RAM is fetched and kept: the largest page, so that no page is cut. */
 const BLOCK_BYTES = 0x1_0000;
@@ -32,13 +32,7 @@ export class ImageRam {
 
   /** Whether a range lies in RAM: in one bank, or in banks that touch. */
   inRam(phys: number, sizeBytes = 1): boolean {
-    let at = phys;
-    const end = phys + sizeBytes;
-    for (const bank of this.image.banks) {
-      if (at >= end) break;
-      if (bank.base <= at && at < bank.base + bank.sizeBytes) at = bank.base + bank.sizeBytes;
-    }
-    return phys >= 0 && at >= end;
+    return liesInBanks(this.image.banks, phys, sizeBytes);
   }
 
   /** The parts of a range that the image does not carry, in or outside RAM. */

@@ -58,6 +58,10 @@ function mapExtents(image: MemoryImage, memory: PhysicalMemory): void {
   for (const extent of image.extents) {
     const first = Math.floor(extent.phys / pageBytes);
     const end = Math.ceil((extent.phys + extent.storedBytes) / pageBytes);
-    memory.fillPages(first as Pfn, end - first, fill);
+    for (const bank of memory.banks) {
+      const from = Math.max(first, bank.base / pageBytes);
+      const to = Math.min(end, (bank.base + bank.sizeBytes) / pageBytes);
+      if (from < to) memory.fillPages(from as Pfn, to - from, fill);
+    }
   }
 }

@@ -30,10 +30,24 @@ export interface MemoryImage {
   readonly notes: readonly string[];
 }
 
+/** No bank is larger: 2^32 pages of 4K, 16 TiB. */
+export const MAX_BANK_BYTES = 2 ** 44;
+
 /** A range of physical addresses. */
 export interface PhysRange {
   readonly phys: number;
   readonly sizeBytes: number;
+}
+
+/** Whether a range lies in RAM: in one bank, or in banks (by ascending address) that touch. */
+export function liesInBanks(banks: readonly RamBank[], phys: number, sizeBytes: number): boolean {
+  let at = phys;
+  const end = phys + sizeBytes;
+  for (const bank of banks) {
+    if (at >= end) break;
+    if (bank.base <= at && at < bank.base + bank.sizeBytes) at = bank.base + bank.sizeBytes;
+  }
+  return phys >= 0 && at >= end;
 }
 
 /** The first index whose extent ends behind `phys`. */

@@ -4,7 +4,7 @@ import { PAGE_SIZES, pageSizeByBytes } from '../page-size.ts';
 import { hex, type PhysAddr } from '../units.ts';
 import type { ByteSource } from './byte-source.ts';
 import { ProblemList } from './image-error.ts';
-import type { ImageExtent, MemoryImage } from './memory-image.ts';
+import { type ImageExtent, liesInBanks, MAX_BANK_BYTES, type MemoryImage } from './memory-image.ts';
 
 /*
  * khosim-sparse-1: a JSON document that says which pieces of RAM there are, and a data file with their bytes.
@@ -144,6 +144,7 @@ function readBanks(fields: Fields, value: unknown): RamBank[] {
     if (base === undefined || sizeBytes === undefined || nid === undefined) continue;
     if (sizeBytes === 0) fields.problems.add('is empty', where);
     if (base + sizeBytes > Number.MAX_SAFE_INTEGER) fields.problems.add('ends beyond 2^53', where);
+    if (sizeBytes > MAX_BANK_BYTES) fields.problems.add(`is larger than ${hex(MAX_BANK_BYTES)} bytes`, where);
     banks.push({ base: base as PhysAddr, sizeBytes, nid, where });
   }
   banks.sort((a, b) => a.base - b.base);
@@ -178,9 +179,9 @@ function readExtentList(fields: Fields, value: unknown, banks: readonly RamBank[
     if (next !== undefined && end > next.phys) {
       fields.problems.add(`overlaps ${extent.where}, which ends at ${hex(end)}`, next.where);
     }
-    if (banks.length > 0 && !banks.some((bank) => extent.phys >= bank.base && end <= bank.base + bank.sizeBytes)) {
+    if (banks.length > 0 && !liesInBanks(banks, extent.phys, extent.sizeBytes)) {
       fields.problems.add(
-        `${hex(extent.phys)} to ${hex(end)} is not inside a bank of RAM`,
+        `${hex(extent.phys)} to ${hex(end)} is not inside RAM`,
         extent.where,
         'add the bank to `ram`, or correct the address',
       );

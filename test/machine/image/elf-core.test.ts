@@ -144,6 +144,12 @@ describe('an ELF core that cannot be used', () => {
       'is not a range of physical memory',
     ],
     [
+      'has a bank that no machine has',
+      elfHeaders({ segments: [{ phys: 0n, memoryBytes: 2n ** 45n, fileBytes: 0n, offset: 0n }] }),
+      8192,
+      '0x200000000000 bytes of RAM in one piece',
+    ],
+    [
       'comes from a process',
       elfHeaders({ segments: [segment(0, 10, 10, 0), segment(0, 20, 20, 0)] }),
       8192,

@@ -6,7 +6,7 @@ import { loadImage } from '../../../machine/image/load.ts';
 import type { MemoryImage } from '../../../machine/image/memory-image.ts';
 import { parseSparseManifest, sparseImage } from '../../../machine/image/sparse.ts';
 import { buildSparseImage } from '../../../machine/image/sparse-writer.ts';
-import { PAGE_SIZES } from '../../../machine/page-size.ts';
+import { PAGE_4K, PAGE_SIZES } from '../../../machine/page-size.ts';
 import { PhysicalMemory } from '../../../machine/physical-memory.ts';
 import { physAddr } from '../../../machine/units.ts';
 import { expectedOf, REAL_IMAGES, realDocument, realImage } from './real-images.ts';
@@ -107,6 +107,22 @@ test('a range that begins in one extent and ends in a hole names the hole', () =
   expect([ram.readU32(0x11000), ram.readU64(0x11000)]).toEqual([0x0807, 0x0807]);
 });
 
+test('an extent may span banks that touch', () => {
+  const manifest = parseSparseManifest({
+    format: 'khosim-sparse-1',
+    ram: [
+      { base: '0x20000', size: '0x10000', nid: 1 },
+      { base: '0x10000', size: '0x10000' },
+    ],
+    data: 'd',
+    extents: [{ phys: '0x1f000', size: 0x2000, offset: 0 }],
+  });
+  const image = sparseImage(manifest, bytesSource(new Uint8Array(0x2000).fill(9)));
+  expect(image.banks.map((bank) => bank.nid)).toEqual([0, 1]);
+  expect(new ImageRam(image).readBounded(0x1fffe, 4)?.bytes).toEqual(Uint8Array.of(9, 9, 9, 9));
+  expect(loadImage(image, PAGE_4K).readU32(physAddr(0x20000))).toBe(0x09090909);
+});
+
 test('a patch changes what is read, also in a hole, and not the image', () => {
   const image = realImage('linux-7.3.4-arm64-4k');
   const ram = new ImageRam(image);
@@ -196,7 +212,7 @@ describe('a container that cannot be used says all that is wrong with it', () =>
       extent(document, 3)['phys'] = '0x1000';
       extent(document, 4)['stored'] = 5_000_000;
     });
-    expect(messages.some((m) => m.includes('is not inside a bank of RAM'))).toBe(true);
+    expect(messages.some((m) => m.includes('is not inside RAM'))).toBe(true);
     expect(messages.some((m) => m.includes('stores 5000000 bytes of'))).toBe(true);
     const overlapping = problemsOf((document) => {
       extent(document, 1)['phys'] = extent(document, 2)['phys'];
