@@ -6,10 +6,10 @@ import type { ShmemOptions } from '../../../kernel/mm/shmem.ts';
 import type { PageSize } from '../../../machine/index.ts';
 import { FakeKernel, type FakeOptions } from '../fake-kernel.ts';
 
-/** What must not be an errno. */
-export function ok<T>(value: T): Exclude<T, number> {
-  if (isErrno(value) || typeof value === 'number') throw new Error(`unexpected ${value}`);
-  return value as Exclude<T, number>;
+/** What must be there and not be an errno. */
+export function ok<T>(value: T): Exclude<T, number | undefined> {
+  if (isErrno(value) || typeof value === 'number' || value === undefined) throw new Error(`unexpected ${value}`);
+  return value as Exclude<T, number | undefined>;
 }
 
 /** A kernel with LUO, booted as far as its initcalls. */
