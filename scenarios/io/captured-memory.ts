@@ -7,7 +7,7 @@ import { PAGE_4K, type PageSize } from '../../machine/page-size.ts';
 import type { PhysicalMemory } from '../../machine/physical-memory.ts';
 import { hex, type PhysAddr } from '../../machine/units.ts';
 import { InputError } from '../input-error.ts';
-import { handoverImage } from '../inspect/image-source.ts';
+import { debugfsImage, handoverImage } from '../inspect/image-source.ts';
 import type { HandoverImage } from '../inspect/inspect.ts';
 import type { ImageOptions } from './image-options.ts';
 import { openImage } from './open-image.ts';
@@ -50,8 +50,35 @@ export function openCapturedMemory(path: string, options: ImageOptions = {}): Ca
       hint: 'take an image of the whole memory: dump-guest-memory, virsh dump --memory-only, /proc/vmcore',
     });
   }
+  return closingOnError(opened, () => captured(path, opened.image, options, opened.close));
+}
+
+/** What `inspect` looks at: captured memory, or the blobs of a debugfs directory. */
+export interface Inspectable {
+  readonly handover: HandoverImage;
+  readonly notes: readonly string[];
+  close(): void;
+}
+
+/** Opens whatever `inspect` takes. @throws InputError for what cannot be used, and for options that blobs cannot have. */
+export function openInspectable(path: string, options: ImageOptions = {}): Inspectable {
+  const opened = openImage(path, { ramBase: options.ramBase });
+  if (opened.kind === 'memory') {
+    return closingOnError(opened, () => captured(path, opened.image, options, opened.close));
+  }
+  if (options.fdt !== undefined || options.scratch !== undefined || (options.patches ?? []).length > 0) {
+    throw new InputError({
+      message: 'has blobs, but no RAM: --fdt, --scratch and --patch have nothing to point into',
+      file: path,
+    });
+  }
+  const notes = [`blobs of ${opened.handover.directory}: the memory map and what clients point to cannot be seen`];
+  return { handover: debugfsImage(opened.handover, options.page?.sizeBytes), notes, close: opened.close };
+}
+
+function closingOnError<T>(opened: { close(): void }, work: () => T): T {
   try {
-    return captured(path, opened.image, options, () => opened.close());
+    return work();
   } catch (error) {
     opened.close();
     throw error;

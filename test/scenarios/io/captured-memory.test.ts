@@ -1,13 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PAGE_4K } from '../../../machine/page-size.ts';
 import { physAddr } from '../../../machine/units.ts';
 import { OptionValues } from '../../../scenarios/cli/options.ts';
 import { InputError } from '../../../scenarios/input-error.ts';
 import { inspectImage } from '../../../scenarios/inspect/inspect.ts';
-import { openCapturedMemory } from '../../../scenarios/io/captured-memory.ts';
+import { openCapturedMemory, openInspectable } from '../../../scenarios/io/captured-memory.ts';
 import { imageOptionsOf, parsePatch } from '../../../scenarios/io/image-options.ts';
 import { expectedOf, REAL_IMAGES, realDocument, realImage } from '../../machine/image/real-images.ts';
 
@@ -83,6 +84,21 @@ test('each load is RAM of its own', () => {
   const [one, two] = [opened.load(), opened.load()];
   one.writeU32(physAddr(0x4095_0000), 0);
   expect([two.readU32(physAddr(0x4095_0000)), opened.ram.readU32(0x4095_0000)]).toEqual([0xedfe_0dd0, 0xedfe_0dd0]);
+});
+
+test('blobs of debugfs can be inspected, not booted', () => {
+  const blobs = join(directory, 'in');
+  mkdirSync(join(blobs, 'sub_fdts'), { recursive: true });
+  cpSync(fixture('fdt/v4_meta_luo.dtb'), join(blobs, 'fdt'));
+  const opened = openInspectable(blobs, { page: PAGE_4K });
+  const { document } = inspectImage(opened.handover);
+  expect([document.image.format, document.compatible, document.subtrees.map((each) => each.name)]).toEqual([
+    'debugfs',
+    'kho-v4',
+    ['LUO', 'kexec-metadata'],
+  ]);
+  expect(() => openCapturedMemory(blobs)).toThrow('has blobs, but no RAM around them');
+  expect(() => openInspectable(blobs, { patches: [parsePatch('0:00')] })).toThrow('have nothing to point into');
 });
 
 describe('what makes no sense is refused', () => {
