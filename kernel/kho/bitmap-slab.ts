@@ -103,21 +103,9 @@ export class SlabBitmaps implements BitmapAllocator {
     return true;
   }
 
-  /** What kernel objects look like from the outside. */
   #fillPage(pfn: Pfn): void {
     const words = new Uint32Array(this.#page.sizeBytes / 4);
-    for (let i = 0; i < words.length; i += 2) {
-      const kind = this.#random.below(4);
-      if (kind === 0) {
-        words[i] = this.#random.u32() & ~7;
-        words[i + 1] = 0xffff_0000;
-      } else if (kind === 1) {
-        words[i] = this.#random.below(4096);
-      } else if (kind === 2) {
-        words[i] = this.#random.u32();
-        words[i + 1] = this.#random.u32();
-      }
-    }
+    fillWithObjects(words, this.#random);
     this.#memory.writeBytes(physOf(this.#page, pfn), new Uint8Array(words.buffer));
   }
 
@@ -126,5 +114,21 @@ export class SlabBitmaps implements BitmapAllocator {
     const at = (phys + this.#objectBytes / 2) as PhysAddr;
     this.#memory.writeU32(at, this.#random.u32());
     this.#memory.writeU32((at + 4) as PhysAddr, this.#random.u32());
+  }
+}
+
+/** What kernel objects look like from the outside: pointers, small numbers, flags, zeroes. */
+export function fillWithObjects(words: Uint32Array, random: Random): void {
+  for (let i = 0; i + 1 < words.length; i += 2) {
+    const kind = random.below(4);
+    if (kind === 0) {
+      words[i] = random.u32() & ~7;
+      words[i + 1] = 0xffff_0000;
+    } else if (kind === 1) {
+      words[i] = random.below(4096);
+    } else if (kind === 2) {
+      words[i] = random.u32();
+      words[i + 1] = random.u32();
+    }
   }
 }

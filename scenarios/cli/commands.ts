@@ -54,6 +54,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--config <name=value>', description: 'a build option: NAME=y, =n or =NUMBER', repeatable: true },
       ...IMAGE_OPTIONS,
     ],
+    load: async () => (await import('./boot.ts')).run,
   },
   {
     name: 'replay',
