@@ -43,6 +43,9 @@ export interface FlbContext {
 /** How far an unbounded count of incoming FLBs is followed. */
 const MAX_FLBS_WALKED = 1 << 22;
 
+const INT_MAX = 0x7fff_ffff;
+const REFCOUNT_SATURATED = -0x4000_0000;
+
 /** All FLBs of a kernel, which handlers depend on which, and their two tables in RAM. */
 export class FlbRegistry {
   readonly #ctx: FlbContext;
@@ -155,6 +158,7 @@ export class FlbRegistry {
     if (entry === undefined) return ENOENT;
     const struct = this.#ctx.abi.struct('luo_flb_ser');
     incoming.data = struct.getBig(this.#ctx.memory, entry, 'data');
+    // refcount_set of an int, by a number that nobody checks.
     incoming.count = Number(BigInt.asIntN(32, struct.getBig(this.#ctx.memory, entry, 'count')));
     const result = flb.retrieve(incoming.data);
     if (isErrno(result)) {
@@ -192,18 +196,32 @@ export class FlbRegistry {
       const err = this.#retrieveOne(flb);
       if (err !== 0) return err;
     }
-    incoming.count++;
+    this.#refcountInc(incoming);
     return { obj: incoming.obj };
+  }
+
+  /** refcount_inc: a counter that is 0 or was never right becomes one that never ends. */
+  #refcountInc(counter: { count: number }): void {
+    if (counter.count > 0 && counter.count < INT_MAX) counter.count++;
+    else this.#saturate(counter, counter.count === 0 ? 'add on 0' : 'add overflow');
+  }
+
+  /** refcount_dec_and_test. */
+  #refcountDecAndTest(counter: { count: number }): boolean {
+    if (counter.count <= 0) this.#saturate(counter, 'sub underflow');
+    else counter.count--;
+    return counter.count === 0;
+  }
+
+  #saturate(counter: { count: number }, site: string): void {
+    counter.count = REFCOUNT_SATURATED;
+    this.#ctx.log.warnOnOnce('refcount_warn_saturate', `refcount_warn_saturate: ${site}`);
   }
 
   /** Drops a reference; the last one finishes the FLB, retrieving it first when nobody has. */
   putIncoming(flb: Flb): void {
     const { incoming } = this.#privateOf(flb);
-    if (incoming.count <= 0) {
-      this.#ctx.log.warnOnOnce('refcount_warn_saturate');
-      return;
-    }
-    if (--incoming.count > 0) return;
+    if (!this.#refcountDecAndTest(incoming)) return;
     if (incoming.status <= 0 && this.#retrieveOne(flb) !== 0) {
       this.#ctx.log.warnOn('liveupdate_flb_put_incoming');
       return;

@@ -515,6 +515,33 @@ describe('FLBs', () => {
     expect(world.kernel.log.warnings).toBe(0);
   });
 
+  it.each([
+    ['a count of 0', 56, 0n, ['WARNING: at refcount_warn_saturate', 'WARNING: at refcount_warn_saturate']],
+    [
+      'other data',
+      48,
+      0x1234n,
+      [
+        'liveupdate test: liveupdate-test-flb-v0: ERROR - incorrect data handle: 1234, expected feedf00dcafebee0',
+        'liveupdate test: liveupdate_flb_get_incoming for liveupdate-test-flb-v0 failed: -22',
+      ],
+    ],
+  ])('are complained about with %s', (_what, offset, value, lines) => {
+    const old = LuoWorld.boot(PAGE_4K);
+    ok(old.device().createSession('a')).preserveFd(1, old.memfd(1));
+    expect(old.luo.reboot()).toBe(0);
+    const header = old.kernel.memory.readU64((luoPhys(old) + 24) as PhysAddr);
+    old.kernel.memory.writeU64Big((header + 16 + offset) as PhysAddr, value);
+    const said = old.jump().kernel.lines.filter((line) => /WARNING|ERROR|failed/.test(line));
+    expect(said).toEqual(lines);
+  });
+
+  it('fault where they lead out of RAM, once a handler registers', () => {
+    const old = LuoWorld.boot(PAGE_4K);
+    old.kernel.memory.writeU64((luoPhys(old) + 24) as PhysAddr, 0x1000);
+    expect(() => old.jump()).toThrow(expect.objectContaining({ name: 'MachineFault' }));
+  });
+
   it('are not written without files, and are unpreserved with the last', () => {
     const old = LuoWorld.boot(PAGE_4K);
     const session = ok(old.device().createSession('a'));
