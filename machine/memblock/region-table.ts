@@ -17,6 +17,8 @@ import { toU64 } from './u64.ts';
 const CHUNK_SHIFT = 9;
 const CHUNK_REGIONS = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_REGIONS - 1;
+/** What a new chunk has room for. */
+const FIRST_REGIONS = 16;
 
 /** No region: behind the last, before the first, not found. */
 export const NO_REGION = -1;
@@ -30,12 +32,23 @@ const NID = 3;
 class Chunk {
   epoch: number;
   length = 0;
-  readonly data: Float64Array;
+  /** Room for a power of two of regions, up to CHUNK_REGIONS. */
+  data: Float64Array;
 
   constructor(epoch: number, from?: Chunk) {
     this.epoch = epoch;
     this.length = from?.length ?? 0;
-    this.data = from?.data.slice() ?? new Float64Array(CHUNK_REGIONS << FIELD_SHIFT);
+    this.data = from?.data.slice() ?? new Float64Array(FIRST_REGIONS << FIELD_SHIFT);
+  }
+
+  /** Makes room for `length` regions. */
+  reserveRoom(length: number): void {
+    let room = this.data.length >>> FIELD_SHIFT;
+    if (length <= room) return;
+    while (room < length) room *= 2;
+    const data = new Float64Array(room << FIELD_SHIFT);
+    data.set(this.data);
+    this.data = data;
   }
 
   /** Makes or closes a gap: what was at `from` and behind lies at `to` and behind afterwards. */
@@ -46,6 +59,7 @@ class Chunk {
 
   /** Takes the regions of `other` from `from` on. */
   takeTail(other: Chunk, from: number): void {
+    this.reserveRoom(other.length - from);
     this.data.set(other.data.subarray(from << FIELD_SHIFT, other.length << FIELD_SHIFT));
     this.length = other.length - from;
     other.length = from;
@@ -344,6 +358,7 @@ export class RegionTable {
       }
     }
     const chunk = this.#writable(c);
+    chunk.reserveRoom(chunk.length + 1);
     if (offset < chunk.length) chunk.shift(offset, offset + 1);
     else chunk.length++;
     const at = offset << FIELD_SHIFT;
@@ -416,10 +431,12 @@ export class RegionTable {
     this.arrayPhys = version.arrayPhys;
     this.#total = 0;
     this.#totalSpill = version.totalSize;
-    const nrChunks = this.#chunks.length;
-    this.#firsts = new Float64Array(2 * nrChunks + 16);
-    this.#lengths = new Int32Array(2 * nrChunks + 16);
-    this.#fenwick = new Int32Array(2 * nrChunks + 17);
+    if (this.#chunks.length + 1 >= this.#firsts.length) {
+      const room = 2 * this.#chunks.length + 16;
+      this.#firsts = new Float64Array(room);
+      this.#lengths = new Int32Array(room);
+      this.#fenwick = new Int32Array(room + 1);
+    }
     for (const [c, chunk] of this.#chunks.entries()) {
       this.#firsts[c] = chunk.data[0] as number;
       this.#lengths[c] = chunk.length;
