@@ -35,9 +35,14 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--jobs <n>', description: 'run in this many workers (1)' },
       { flags: '--shard <i/n>', description: 'run the i-th of n parts of the list' },
     ],
+    load: async () => (await import('./run.ts')).runCommand,
     more: 'Examples:\n  khosim run\n  khosim run ten-hops --page-size 64K --json\n  khosim run mine.yaml --export out/',
   },
-  { name: 'list', summary: 'name the scenarios of the library' },
+  {
+    name: 'list',
+    summary: 'name the scenarios of the library',
+    load: async () => (await import('./list.ts')).listCommand,
+  },
   {
     name: 'inspect',
     summary: 'read a handover out of a memory image, and audit it',

@@ -198,11 +198,7 @@ class Checker {
       for (const name of part.intact ?? []) {
         if (part.damagedObjects?.includes(name)) this.#say(path, `'${name}' cannot be intact and damaged`);
       }
-      if (
-        part.outcome !== undefined &&
-        part.outcome !== 'refused' &&
-        !this.#scenario.steps.some((s) => s.verb === 'kexec')
-      ) {
+      if (part.outcome === 'handover' && !this.#scenario.steps.some((s) => s.verb === 'kexec')) {
         this.#say([...path, 'outcome'], 'an outcome needs a kexec step');
       }
     }

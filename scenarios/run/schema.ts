@@ -36,6 +36,7 @@ export const PAGE_SIZE_NAMES = ['4K', '16K', '64K'] as const;
 const pageSize = z.enum(PAGE_SIZE_NAMES);
 const release = z.union([z.string(), z.number()]).transform(String).describe('a release in quotes: "7.3", "6.17.8"');
 
+/** Build options; those of tests (LIVEUPDATE_TEST, TEST_KEXEC_HANDOVER) are off unless a file turns them on. */
 const config = z.strictObject({
   KEXEC_HANDOVER_DEBUG: z.boolean().optional(),
   DEFERRED_STRUCT_PAGE_INIT: z.boolean().optional(),
@@ -133,6 +134,7 @@ const kexec = z.strictObject({
   cmdline: z.string().optional(),
   config: config.optional(),
   pageSize: pageSize.optional().describe('of the new kernel: what no kernel supports, and none refuses'),
+  finalize: z.boolean().optional().describe('up to 7.0: write 1 to debugfs kho/out/finalize first (true)'),
   restore: z
     .union([z.enum(['all', 'none']), z.array(objectName)], { error: 'is not all, none, or a list of names' })
     .optional()
@@ -194,7 +196,11 @@ type OptionalVerbs = { [V in Verb]: z.ZodOptional<(typeof verbs)[V]> };
 const step = z
   .strictObject({
     ...(Object.fromEntries(Object.entries(verbs).map(([name, shape]) => [name, shape.optional()])) as OptionalVerbs),
-    expect: z.union([errnoName, z.literal('ok')], { error: 'is not ok or an error such as ENOMEM' }).optional(),
+    expect: z
+      .union([errnoName, z.enum(['ok', 'panic', 'oops'])], {
+        error: 'is not ok, panic, oops, or an error such as ENOMEM',
+      })
+      .optional(),
   })
   .refine((value) => Object.keys(value).filter((key) => key !== 'expect').length === 1, {
     error: `is not one step: exactly one of ${VERBS.join(', ')}`,
@@ -217,6 +223,7 @@ const plainExpect = {
   restored: amount.optional(),
   log: texts.optional().describe('the last kernel’s log contains it'),
   'no log': texts.optional(),
+  'wrong state': amount.optional().describe('pages that came back with another order or reference count'),
   warnings: z.number().int().min(0).optional().describe('WARNs in the last kernel'),
   kexecCount: z.number().int().min(0).optional(),
   liveupdateNumber: z.number().int().min(0).optional(),

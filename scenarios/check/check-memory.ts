@@ -1,0 +1,116 @@
+import { PageFlag, type PageStates } from '../../kernel/mm/page-states.ts';
+import { type Pfn, type PhysicalMemory, physOf } from '../../machine/index.ts';
+import type { ExpectedObject } from './expected-object.ts';
+import { PageRanges } from './ranges.ts';
+
+/*
+ * The checker of memory. It stands outside both kernels, remembers in numbers what the scenario asked to preserve, and
+ * looks at RAM and at the new kernel's page states.
+ *
+ * It verifies, for every page of every object that crossed a jump:
+ *   - its content, byte for byte (each page's is unique to seed and frame, so a page in another's place is found);
+ *   - that the page allocator did not get it;
+ *   - after its client restored it: that it is in use and counted as managed, with the order it was preserved with and the
+ *     reference counts of a folio (1, tails 0) or of single pages (1 each).
+ * It does not verify:
+ *   - pages of zeroes, whose content proves nothing: they are counted as untested;
+ *   - memory that nobody asked to preserve, and what kernels keep for themselves;
+ *   - what user space would see through a mapping: files of sessions are checked where they are retrieved.
+ */
+
+/** What is wrong with the pages of one object. */
+export interface MemoryFindings {
+  /** Content differs from what was preserved. */
+  readonly damaged: PageRanges;
+  /** The page allocator has it, or had it: its reservation was lost. */
+  readonly lost: PageRanges;
+  /** Content as it was, still set aside, and nobody restored it. */
+  readonly unrestored: PageRanges;
+  /** Restored, but not as it was preserved: order or reference counts. */
+  readonly wrongState: PageRanges;
+  /** What is wrong with the first page of `wrongState`. */
+  wrongStateDetail: string;
+  /** Zero pages. */
+  untestedPages: number;
+  /** Pages that their client has again, in order. */
+  restoredPages: number;
+}
+
+/** Compares one object with RAM and page states. @param pages undefined when there is no kernel left to ask (it fell over). */
+export function checkObject(
+  object: ExpectedObject,
+  memory: PhysicalMemory,
+  pages: PageStates | undefined,
+): MemoryFindings {
+  const findings: MemoryFindings = {
+    damaged: new PageRanges(),
+    lost: new PageRanges(),
+    unrestored: new PageRanges(),
+    wrongState: new PageRanges(),
+    wrongStateDetail: '',
+    untestedPages: 0,
+    restoredPages: 0,
+  };
+  checkContent(object, memory, findings);
+  if (pages !== undefined) checkStates(object, pages, findings);
+  return findings;
+}
+
+function checkContent(object: ExpectedObject, memory: PhysicalMemory, findings: MemoryFindings): void {
+  const { starts, nrPagesEach } = object.blocks;
+  const zero = object.fill.kind === 'zero';
+  for (let i = 0; i < starts.length; i++) {
+    const start = starts[i] as number;
+    for (let pfn = start; pfn < start + nrPagesEach; pfn++) {
+      const written = object.written.size > 0 ? object.written.get(pfn as Pfn) : undefined;
+      if (written !== undefined) {
+        if (!sameBytes(memory.readBytes(physOf(memory.page, pfn as Pfn), written.length), written))
+          findings.damaged.add(pfn, 1);
+        continue;
+      }
+      if (!memory.holdsFill(pfn as Pfn, object.fill)) findings.damaged.add(pfn, 1);
+      else if (zero) findings.untestedPages++;
+    }
+  }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function checkStates(object: ExpectedObject, pages: PageStates, findings: MemoryFindings): void {
+  const { starts, nrPagesEach } = object.blocks;
+  const restored = object.state === 'restored';
+  for (let i = 0; i < starts.length; i++) {
+    const start = starts[i] as number;
+    for (const run of pages.runs(start as Pfn, (start + nrPagesEach) as Pfn)) {
+      const { flags } = run.state;
+      if ((flags & PageFlag.free) !== 0) findings.lost.add(run.start, run.nrPages);
+      else if ((flags & PageFlag.managed) === 0) findings.unrestored.add(run.start, run.nrPages);
+      else if (restored) findings.restoredPages += run.nrPages;
+    }
+    if (restored) checkRestoredBlock(object, start, pages, findings);
+  }
+}
+
+function checkRestoredBlock(object: ExpectedObject, start: number, pages: PageStates, findings: MemoryFindings): void {
+  const { nrPagesEach } = object.blocks;
+  const isFolio = object.order > 0;
+  for (const run of pages.runs(start as Pfn, (start + nrPagesEach) as Pfn)) {
+    if ((run.state.flags & (PageFlag.free | PageFlag.managed)) !== PageFlag.managed) continue;
+    const { refcount, order } = run.state;
+    const head = run.start === start;
+    const wantedOrder = isFolio ? object.order : 0;
+    let wrong = '';
+    if ((run.state.flags & PageFlag.reserved) !== 0) wrong = 'PG_reserved set, as if it were not in use';
+    else if (order !== wantedOrder) wrong = `order ${order}, preserved with ${wantedOrder}`;
+    else if (isFolio && head && (refcount !== 1 || run.nrPages !== 1))
+      wrong = `reference count ${refcount} of a head page`;
+    else if (isFolio && !head && refcount !== 0) wrong = `reference count ${refcount} of a tail page`;
+    else if (!isFolio && refcount !== 1) wrong = `reference count ${refcount} of a single page`;
+    if (wrong === '') continue;
+    if (findings.wrongStateDetail === '') findings.wrongStateDetail = wrong;
+    findings.wrongState.add(run.start, run.nrPages);
+  }
+}

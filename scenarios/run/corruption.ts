@@ -1,0 +1,118 @@
+import { type BootHandoff, type Machine, type PhysAddr, type PhysicalMemory, physAddr } from '../../machine/index.ts';
+import { hexToBytes } from './bytes.ts';
+import { ImpossibleStep } from './placement.ts';
+import type { CorruptSpec } from './schema.ts';
+
+/** What the old kernel left, as far as a corruption needs to find its target. */
+export interface LeftBehind {
+  /** The map property's value: root of the tree, or first chunk. */
+  readonly map: number;
+  /** Levels of a tree, leaves included; 1 for a chunk list. */
+  readonly depth: number;
+  readonly subtrees: readonly { readonly name: string; readonly phys: number; readonly sizeBytes: number }[];
+}
+
+/** A range of RAM that a corruption may change. */
+interface Target {
+  readonly phys: number;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Changes what the old kernel left, when it is gone and the next has not started. Nothing but the bytes and the numbers
+ * of the handoff changes.
+ * @throws ImpossibleStep when there is nothing of that kind.
+ */
+export function applyCorruption(
+  machine: Machine,
+  handoff: BootHandoff | undefined,
+  spec: CorruptSpec,
+  left: LeftBehind,
+): void {
+  if (handoff === undefined) throw new ImpossibleStep('there is no handover to corrupt: the old kernel passed none');
+  if (spec.what.startsWith('handoff')) {
+    machine.registers = { kind: 'given', handoff: changedHandoff(handoff, spec) };
+    return;
+  }
+  const { memory } = machine;
+  const target = targetOf(memory, handoff, spec, left);
+  memory.setWriter(`corruption of ${spec.what}`);
+  if (spec.replace !== undefined) {
+    replaceText(memory, target, spec.replace, spec);
+    return;
+  }
+  const phys = physAddr(target.phys + (spec.offset ?? 0));
+  const bytes = spec.bytes === undefined ? Uint8Array.of(memory.readU8(phys) ^ 1) : hexToBytes(spec.bytes);
+  if (!memory.contains(phys, bytes.length)) throw new ImpossibleStep('the corruption leaves RAM');
+  memory.writeBytes(phys, bytes);
+}
+
+function changedHandoff(handoff: BootHandoff, spec: CorruptSpec): BootHandoff {
+  const value = spec.value ?? 0;
+  const { fdt, scratch } = handoff;
+  switch (spec.what) {
+    case 'handoff-fdt':
+      return { fdt: { ...fdt, phys: physAddr(value) }, scratch };
+    case 'handoff-fdt-len':
+      return { fdt: { ...fdt, sizeBytes: value }, scratch };
+    case 'handoff-scratch':
+      return { fdt, scratch: { ...scratch, phys: physAddr(value) } };
+    default:
+      return { fdt, scratch: { ...scratch, sizeBytes: value } };
+  }
+}
+
+function targetOf(memory: PhysicalMemory, handoff: BootHandoff, spec: CorruptSpec, left: LeftBehind): Target {
+  const pageBytes = memory.page.sizeBytes;
+  switch (spec.what) {
+    case 'fdt':
+      return handoff.fdt;
+    case 'scratch-array':
+      return handoff.scratch;
+    case 'subtree': {
+      const subtree = left.subtrees.find((each) => each.name === spec.name);
+      if (subtree === undefined) {
+        throw new ImpossibleStep(
+          `the handover has no subtree '${spec.name}'`,
+          `it has ${left.subtrees.map((each) => each.name).join(', ')}`,
+        );
+      }
+      return subtree;
+    }
+    case 'tree-root':
+    case 'chunk':
+      return { phys: left.map, sizeBytes: pageBytes };
+    case 'tree-node':
+      return { phys: descend(memory, left, 1), sizeBytes: pageBytes };
+    default:
+      return { phys: descend(memory, left, left.depth - 1), sizeBytes: pageBytes };
+  }
+}
+
+/** The first page of the tree `levels` below its root. */
+function descend(memory: PhysicalMemory, left: LeftBehind, levels: number): number {
+  let at = left.map;
+  for (let level = 0; level < levels; level++) {
+    const words = memory.readBytes(at as PhysAddr, memory.page.sizeBytes);
+    const view = new DataView(words.buffer);
+    let next = 0;
+    for (let offset = 0; offset < words.length && next === 0; offset += 8) {
+      next = view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
+    }
+    if (next === 0) throw new ImpossibleStep('the tree is empty');
+    at = next;
+  }
+  return at;
+}
+
+function replaceText(memory: PhysicalMemory, target: Target, text: string, spec: CorruptSpec): void {
+  const bytes = memory.readBytes(target.phys as PhysAddr, target.sizeBytes);
+  const wanted = new TextEncoder().encode(text);
+  const at = bytes.findIndex((_, i) => wanted.every((byte, k) => bytes[i + k] === byte));
+  if (at < 0) throw new ImpossibleStep(`'${text}' is not in the ${spec.what}`);
+  const fresh = spec.bytes === undefined ? new TextEncoder().encode(spec.with ?? '') : hexToBytes(spec.bytes);
+  if (fresh.length > wanted.length) throw new ImpossibleStep(`'${spec.with}' is longer than '${text}'`);
+  const padded = new Uint8Array(wanted.length);
+  padded.set(fresh);
+  memory.writeBytes(physAddr(target.phys + at), padded);
+}

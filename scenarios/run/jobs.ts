@@ -1,0 +1,94 @@
+import { availableParallelism } from 'node:os';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { LogSink } from '../../kernel/log.ts';
+import { pageSizeByBytes } from '../../machine/index.ts';
+import { InputError, type InputMessage } from '../input-error.ts';
+import { type CapturedImage, captureImage, writeImage } from './export.ts';
+import { findScenario } from './library.ts';
+import type { RunResult } from './result.ts';
+import { runScenario } from './runner.ts';
+
+/** One run to be done: plain data, so that a worker can be sent it. */
+export interface Job {
+  /** A file or a name of the library. */
+  readonly scenario: string;
+  readonly pageSize: number;
+  readonly seed: number | undefined;
+  /** Where RAM at the last jump goes. */
+  readonly exportFolder: string | undefined;
+}
+
+/** What a worker sends back: what the user got wrong travels as data. */
+export type JobResult =
+  | { readonly ok: true; readonly result: RunResult }
+  | { readonly ok: false; readonly messages: readonly InputMessage[] };
+
+/** Does one job. */
+export function doJob(job: Job, sink?: LogSink): RunResult {
+  const page = pageSizeByBytes(job.pageSize);
+  if (page === undefined) throw new RangeError(`no page size: ${job.pageSize}`);
+  let image: CapturedImage | undefined;
+  const atJump =
+    job.exportFolder === undefined
+      ? undefined
+      : (...[machine, handoff]: Parameters<typeof captureImage>) => {
+          image = captureImage(machine, handoff);
+        };
+  const result = runScenario(findScenario(job.scenario), { page, seed: job.seed, sink, atJump });
+  if (job.exportFolder !== undefined) {
+    if (image === undefined) {
+      throw new InputError({
+        message: `${job.scenario} has no handover at its last jump: there is nothing to export`,
+        hint: 'KHO is off in its last kernel but one, or it has no kexec step',
+      });
+    }
+    writeImage(job.exportFolder, image);
+  }
+  return result;
+}
+
+/** The same in a worker. */
+export function workerJob(job: Job): JobResult {
+  try {
+    return { ok: true, result: doJob(job) };
+  } catch (error) {
+    if (error instanceof InputError) return { ok: false, messages: error.messages };
+    throw error;
+  }
+}
+
+/**
+ * Does all jobs, at most `nrWorkers` at a time; results in the order of the jobs, whoever was first.
+ * @param done told after each job how many are done.
+ */
+export async function doJobs(
+  jobs: readonly Job[],
+  nrWorkers: number,
+  done: (nr: number) => void,
+): Promise<RunResult[]> {
+  const { Tinypool } = await import('tinypool');
+  const self = fileURLToPath(import.meta.url);
+  const pool = new Tinypool({
+    filename: self,
+    name: 'workerJob',
+    minThreads: 1,
+    maxThreads: Math.min(nrWorkers, jobs.length, availableParallelism() * 2),
+    ...(extname(self) === '.ts' ? { execArgv: ['--experimental-strip-types'] } : {}),
+  });
+  let nr = 0;
+  try {
+    const results = await Promise.all(
+      jobs.map(async (job) => {
+        const result: JobResult = await pool.run(job);
+        done(++nr);
+        return result;
+      }),
+    );
+    const wrong = results.flatMap((result) => (result.ok ? [] : result.messages));
+    if (wrong.length > 0) throw new InputError(wrong);
+    return results.flatMap((result) => (result.ok ? [result.result] : []));
+  } finally {
+    await pool.destroy();
+  }
+}

@@ -1,0 +1,151 @@
+import { EADDRNOTAVAIL, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
+import { radixGeometry } from '../../kernel/kho/geometry.ts';
+import { PageFlag } from '../../kernel/mm/page-states.ts';
+import { type BootHandoff, type Machine, type Order, type Pfn, pageSizeByName } from '../../machine/index.ts';
+import type { ExpectedObject } from '../check/expected-object.ts';
+import { applyCorruption, type LeftBehind } from './corruption.ts';
+import { ImpossibleStep } from './placement.ts';
+import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
+import type { KexecSpec } from './schema.ts';
+import type { BootRequest } from './simulator.ts';
+import { preserveObject, restoreObject } from './steps.ts';
+import { crossSubtrees, renewSubtrees, retrieveSubtrees } from './subtrees.ts';
+import { preserveVmallocObject, restoreVmallocObject } from './vmalloc-step.ts';
+
+/** What a run wants to know at the moment of a jump: RAM as the next kernel finds it. */
+export type AtJump = (machine: Machine, handoff: BootHandoff | undefined) => void;
+
+/**
+ * The kexec step: clients renew what they keep, the kernel jumps, and in the new kernel clients restore.
+ * @returns `ok`, the error's name when the kernel refused to jump.
+ */
+export function kexecStep(
+  run: RunState,
+  spec: KexecSpec,
+  boot: (spec: KexecSpec) => BootRequest,
+  atJump?: AtJump,
+): string {
+  const before = run.entry;
+  closeKernel(run);
+  for (const object of run.objects.objects.values()) {
+    if (object.state === 'restored' && object.renewed) preserveAgain(run, object);
+  }
+  renewSubtrees(run);
+  if (run.dead) return run.entry.outcome;
+  const preservedPages = run.objects.preservedPages();
+  const blocks = blocksOf(before);
+  const left = leftBehind(before);
+  const request = boot(spec);
+  const pageSize = spec.pageSize === undefined ? undefined : pageSizeByName(spec.pageSize);
+  if (pageSize !== undefined && pageSize !== run.page) {
+    throw new ImpossibleStep(
+      'the other side of a handover with another page size is `khosim matrix --cross-page-size`',
+    );
+  }
+  const next = before.kernel.kexec({
+    ...request,
+    finalize: spec.finalize,
+    atJump: (machine, handoff) => {
+      for (const corruption of run.corruptions.splice(0)) applyCorruption(machine, handoff, corruption, left);
+      atJump?.(machine, handoff);
+    },
+  });
+  if (next === undefined || run.dead) return run.entry.outcome;
+  if (isErrno(next)) {
+    if (next === EADDRNOTAVAIL && run.step?.spec.expect === undefined) {
+      throw new ImpossibleStep(
+        'scratch is too small for the next kernel’s image',
+        `raise the first size of kho_scratch= (scratch areas are ${run.page.name} pages times 2^MAX_PAGE_ORDER at least)`,
+      );
+    }
+    before.outcome = 'refused';
+    before.reason = errnoName(next);
+    return errnoName(next).slice(1);
+  }
+  before.ledger.preservedPages = preservedPages;
+  run.objects.cross();
+  crossSubtrees(run);
+  run.sessions.cross();
+  run.vmallocAreas.clear();
+  const entry = run.addKernel(next, request.release, request.cmdline);
+  arrive(run, entry, spec, blocks);
+  return entry.outcome === 'handover' ? 'ok' : entry.outcome;
+}
+
+/** Preserves an object in the way of its kind. */
+export function preserveAgain(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  return object.kind === 'vmalloc' ? preserveVmallocObject(run, object) : preserveObject(run, object);
+}
+
+/** Restores an object in the way of its kind. */
+export function restoreAny(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  return object.kind === 'vmalloc' ? restoreVmallocObject(run, object) : restoreObject(run, object);
+}
+
+/** What a corruption needs to find its target, by value. */
+function leftBehind(entry: KernelEntry): LeftBehind {
+  const { release, page, control } = entry.kernel.context;
+  const map = entry.kernel.outgoing?.finalize() ?? 0;
+  const depth = release.map.format === 'radix-tree' ? radixGeometry(page, release.map).depth : 1;
+  return { map: isErrno(map) ? 0 : map, depth, subtrees: control.state.subtreesOut };
+}
+
+/** In the new kernel: the checks look, clients restore, the checks look again. */
+function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: PreservedBlocks): void {
+  if (entry.outcome !== 'handover') {
+    run.objects.loseAll(entry.ledger);
+    for (const subtree of run.subtrees.values()) {
+      if (subtree.state === 'crossed') subtree.state = 'lost';
+    }
+    return;
+  }
+  look(run, false);
+  const wanted = spec.restore ?? 'all';
+  for (const object of run.objects.objects.values()) {
+    if (object.state !== 'crossed' || wanted === 'none') continue;
+    if (wanted === 'all' || wanted.includes(object.name)) restoreAny(run, object);
+    if (run.dead) return;
+  }
+  retrieveSubtrees(run);
+  entry.incoming = blocks;
+}
+
+/** The end of a kernel's life, or of the run: a last look, and what was never restored. */
+export function closeKernel(run: RunState): void {
+  const { entry } = run;
+  if (run.kernels.length === 1 || entry.outcome !== 'handover' || entry.closed) return;
+  entry.closed = true;
+  look(run, true);
+  const objectPages = entry.ledger.leaked.nrPages;
+  entry.leakedByKernelPages = Math.max(unrestoredPages(entry) - objectPages, 0);
+}
+
+function look(run: RunState, final: boolean): void {
+  const { context } = run.kernel;
+  run.objects.check(context.memory, context.pages, run.entry.ledger, final, (pfn, kind) => run.tell(pfn, kind));
+}
+
+/** By value: the kernel that made them is about to go. */
+function blocksOf(entry: KernelEntry): PreservedBlocks {
+  const blocks: PreservedBlocks = { starts: [], orders: [] };
+  entry.kernel.outgoing?.forEach((lo, hi, order) => {
+    blocks.starts.push((hi >>> 0) * 0x1_0000_0000 + (lo >>> 0));
+    blocks.orders.push(order);
+  });
+  return blocks;
+}
+
+/** Pages of all that the predecessor preserved, its own memory included, that nobody restored. */
+function unrestoredPages(entry: KernelEntry): number {
+  const { pages, page } = entry.kernel.context;
+  let sum = 0;
+  for (const [i, phys] of (entry.incoming?.starts ?? []).entries()) {
+    const start = phys / page.sizeBytes;
+    const order = (entry.incoming?.orders[i] ?? 0) as Order;
+    if (!pages.hasStructPage(start)) continue;
+    for (const run of pages.runs(start as Pfn, (start + 2 ** order) as Pfn)) {
+      if ((run.state.flags & PageFlag.managed) === 0) sum += run.nrPages;
+    }
+  }
+  return sum;
+}

@@ -1,0 +1,265 @@
+import type { PageStates } from '../../kernel/mm/page-states.ts';
+import {
+  type Fill,
+  type PageSize,
+  type Pfn,
+  type PhysicalMemory,
+  pattern,
+  physOf,
+  ZERO_FILL,
+} from '../../machine/index.ts';
+import { mix32 } from '../../machine/random.ts';
+import { checkObject, type MemoryFindings } from '../check/check-memory.ts';
+import { ExpectedObject, type ObjectKind } from '../check/expected-object.ts';
+import { PageRanges } from '../check/ranges.ts';
+import { MAX_OWNED_PAGES, type Placed } from './placement.ts';
+import type { Amount, ObjectResult } from './result.ts';
+
+/** What became of the objects during the life of one kernel. */
+export interface KernelLedger {
+  preservedPages: number;
+  restoredPages: number;
+  untestedPages: number;
+  readonly damaged: PageRanges;
+  readonly lost: PageRanges;
+  readonly leaked: PageRanges;
+  readonly wrongState: PageRanges;
+  wrongStateDetail: string;
+  /** What happened to the first page that went wrong, by kind; in the order in which it was found. */
+  readonly events: { readonly kind: 'damaged' | 'lost' | 'leaked' | 'wrongState'; readonly text: string }[];
+}
+
+export function emptyLedger(): KernelLedger {
+  return {
+    preservedPages: 0,
+    restoredPages: 0,
+    untestedPages: 0,
+    damaged: new PageRanges(),
+    lost: new PageRanges(),
+    leaked: new PageRanges(),
+    wrongState: new PageRanges(),
+    wrongStateDetail: '',
+    events: [],
+  };
+}
+
+interface ObjectHistory {
+  readonly damaged: PageRanges;
+  readonly lost: PageRanges;
+  readonly leaked: PageRanges;
+  readonly wrongState: PageRanges;
+  crossings: number;
+  verified: number;
+  untested: boolean;
+}
+
+/** Says what is known about how a page came to be as it is. */
+export type PageTeller = (pfn: Pfn, kind: 'damaged' | 'lost' | 'leaked' | 'wrongState') => string;
+
+/**
+ * All that the scenario asked to preserve, and what became of it. Stands outside all kernels, like the checks that it
+ * calls (check/check-memory.ts says what those verify).
+ */
+export class ObjectLedger {
+  readonly objects = new Map<string, ExpectedObject>();
+  readonly #histories = new Map<ExpectedObject, ObjectHistory>();
+  readonly #page: PageSize;
+  readonly #seed: number;
+  #unnamed = 0;
+
+  constructor(page: PageSize, seed: number) {
+    this.#page = page;
+    this.#seed = seed;
+  }
+
+  /** Remembers a new object; what it is filled with is its own. @param name left out, it gets one such as `folios-2`. */
+  add(
+    kind: ObjectKind,
+    name: string | undefined,
+    placed: Placed,
+    fill: 'pattern' | 'zero' | undefined,
+  ): ExpectedObject {
+    const index = this.objects.size;
+    const object = new ExpectedObject({
+      name: name ?? `${kind}-${++this.#unnamed}`,
+      kind,
+      order: placed.order,
+      blocks: placed.blocks,
+      fill: fill === 'zero' ? ZERO_FILL : pattern(mix32(this.#seed ^ mix32(index + 1))),
+      sizeBytes: placed.blocks.starts.length * placed.blocks.nrPagesEach * this.#page.sizeBytes,
+    });
+    this.objects.set(object.name, object);
+    this.#histories.set(object, {
+      damaged: new PageRanges(),
+      lost: new PageRanges(),
+      leaked: new PageRanges(),
+      wrongState: new PageRanges(),
+      crossings: 0,
+      verified: 0,
+      untested: fill === 'zero',
+    });
+    return object;
+  }
+
+  get(name: string): ExpectedObject {
+    const object = this.objects.get(name);
+    if (object === undefined) throw new Error(`no object is called ${name}`);
+    return object;
+  }
+
+  #history(object: ExpectedObject): ObjectHistory {
+    const history = this.#histories.get(object);
+    if (history === undefined) throw new Error(`${object.name} is not in the ledger`);
+    return history;
+  }
+
+  /** The jump: whatever is preserved is the next kernel's to find; the rest is gone. */
+  cross(): void {
+    for (const object of this.objects.values()) {
+      if (object.state === 'preserved') {
+        object.state = 'crossed';
+        this.#history(object).crossings++;
+      } else if (object.state !== 'freed') object.state = 'gone';
+    }
+  }
+
+  /** The next kernel did not take the handover over: all that crossed is lost, content and all. */
+  loseAll(ledger: KernelLedger): void {
+    for (const object of this.objects.values()) {
+      if (object.state !== 'crossed') continue;
+      object.state = 'gone';
+      this.#addAll(object, this.#history(object).lost);
+      this.#addAll(object, ledger.lost);
+    }
+  }
+
+  #addAll(object: ExpectedObject, ranges: PageRanges): void {
+    for (const start of object.blocks.starts) ranges.add(start, object.blocks.nrPagesEach);
+  }
+
+  /**
+   * Looks at everything that crossed into the present kernel or was restored by it.
+   * @param final the kernel's life is at its end: what is not restored by now never will be.
+   */
+  check(
+    memory: PhysicalMemory,
+    pages: PageStates | undefined,
+    ledger: KernelLedger,
+    final: boolean,
+    tell: PageTeller,
+  ): void {
+    let restored = 0;
+    let untested = 0;
+    for (const object of this.objects.values()) {
+      if (object.state !== 'crossed' && object.state !== 'restored') continue;
+      const history = this.#history(object);
+      if (history.crossings === 0) continue;
+      const findings = checkObject(object, memory, pages);
+      this.#take(findings, history, ledger, final, tell);
+      history.verified++;
+      restored += findings.restoredPages;
+      untested += findings.untestedPages;
+    }
+    if (final) {
+      ledger.restoredPages += restored;
+      ledger.untestedPages += untested;
+    }
+  }
+
+  #take(
+    findings: MemoryFindings,
+    history: ObjectHistory,
+    ledger: KernelLedger,
+    final: boolean,
+    tell: PageTeller,
+  ): void {
+    const kinds = [
+      ['damaged', findings.damaged],
+      ['lost', findings.lost],
+      ['leaked', final ? findings.unrestored : new PageRanges()],
+      ['wrongState', findings.wrongState],
+    ] as const;
+    for (const [kind, found] of kinds) {
+      const { first } = found;
+      if (first === undefined) continue;
+      if (ledger[kind].first === undefined) ledger.events.push({ kind, text: tell(first as Pfn, kind) });
+      for (const [pfn, nrPages] of found.ranges()) {
+        history[kind].add(pfn, nrPages);
+        ledger[kind].add(pfn, nrPages);
+      }
+    }
+    if (ledger.wrongStateDetail === '') ledger.wrongStateDetail = findings.wrongStateDetail;
+  }
+
+  /** Pages of the objects that are preserved at this moment. */
+  preservedPages(): number {
+    let sum = 0;
+    for (const object of this.objects.values()) if (object.state === 'preserved') sum += object.nrPages;
+    return sum;
+  }
+
+  amount(pages: number): Amount {
+    return { pages, bytes: pages * this.#page.sizeBytes };
+  }
+
+  /** What became of each object. */
+  results(): ObjectResult[] {
+    return [...this.objects.values()].map((object) => {
+      const history = this.#history(object);
+      const bytes = this.#page.sizeBytes;
+      const [state, detail] = (() => {
+        if (history.damaged.first !== undefined) return ['damaged', history.damaged.describe(bytes)] as const;
+        if (history.lost.first !== undefined) return ['lost', history.lost.describe(bytes)] as const;
+        if (history.wrongState.first !== undefined) return ['damaged', history.wrongState.describe(bytes)] as const;
+        if (history.leaked.first !== undefined) return ['leaked', history.leaked.describe(bytes)] as const;
+        if (history.crossings === 0) return [object.state === 'freed' ? 'freed' : 'untested', 'never crossed'] as const;
+        if (history.untested) return ['untested', 'zeroes prove nothing'] as const;
+        const times = history.crossings === 1 ? 'one jump' : `${history.crossings} jumps`;
+        return ['intact', `through ${times}`] as const;
+      })();
+      return {
+        name: object.name,
+        kind: object.kind,
+        pages: object.nrPages,
+        bytes: object.nrPages * bytes,
+        state,
+        detail,
+      };
+    });
+  }
+
+  /** Fills a new object, but for pages that belong to somebody else: those keep what is in them. */
+  fill(object: ExpectedObject, memory: PhysicalMemory, notOwned: readonly Pfn[]): void {
+    const others = new Set<number>(notOwned);
+    const { starts, nrPagesEach } = object.blocks;
+    if (nrPagesEach > MAX_OWNED_PAGES) return;
+    for (const start of starts) {
+      if (others.size === 0) {
+        fillAcrossBanks(memory, start, nrPagesEach, object.fill);
+        continue;
+      }
+      for (let pfn = start; pfn < start + nrPagesEach; pfn++) {
+        if (!others.has(pfn)) memory.fillPages(pfn as Pfn, 1, object.fill);
+        else if (memory.contains(pfn * this.#page.sizeBytes)) {
+          object.written.set(pfn as Pfn, memory.readBytes(physOf(this.#page, pfn as Pfn), this.#page.sizeBytes));
+        }
+      }
+    }
+  }
+}
+
+function fillAcrossBanks(memory: PhysicalMemory, start: number, nrPages: number, fill: Fill): void {
+  const pageBytes = memory.page.sizeBytes;
+  let at = start;
+  const end = start + nrPages;
+  for (const bank of memory.banks) {
+    const bankEnd = (bank.base + bank.sizeBytes) / pageBytes;
+    if (at * pageBytes < bank.base || at >= bankEnd) continue;
+    const part = Math.min(end, bankEnd) - at;
+    memory.fillPages(at as Pfn, part, fill);
+    at += part;
+    if (at >= end) return;
+  }
+  // What is left lies outside RAM: fillPages says so, as a kernel would find out.
+  memory.fillPages(at as Pfn, end - at, fill);
+}

@@ -1,0 +1,172 @@
+import type { ControlPatches } from '../../kernel/control.ts';
+import { PageFlag } from '../../kernel/mm/page-states.ts';
+import type { VmallocArea } from '../../kernel/mm/vmalloc-area.ts';
+import { type Machine, type PageSize, type Pfn, physOf, Random } from '../../machine/index.ts';
+import { hex } from '../../machine/units.ts';
+import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
+import type { Scenario, ScenarioStep } from './load.ts';
+import type { CheckResult, ObjectResult, Outcome, StepResult } from './result.ts';
+import type { CorruptSpec } from './schema.ts';
+import type { BookedSession, SessionBook } from './session-book.ts';
+import type { SimulatedKernel } from './simulator.ts';
+import type { BookedSubtree } from './subtrees.ts';
+
+/** The writer that memblock's giving memory to the page allocator is known as. */
+const FREE_ALL = 'free memory';
+
+/** The writer that the loader of the next kernel is known as. */
+const LOADER = 'kexec';
+
+/** A kernel of a run, with what the run noted about it. */
+export interface KernelEntry {
+  readonly kernel: SimulatedKernel;
+  /** 1 for the first. */
+  readonly number: number;
+  readonly release: string;
+  readonly cmdline: string;
+  readonly ledger: KernelLedger;
+  outcome: Outcome;
+  reason: string | null;
+  leakedByKernelPages: number;
+  figures: Record<string, number>;
+  /** What its predecessor preserved, by value. */
+  incoming?: PreservedBlocks;
+  /** Its life is over: the last look was taken. */
+  closed: boolean;
+}
+
+/** A step as the timeline keeps it: the patches of control state that it made, forwards and backwards. */
+export interface TimelineStep {
+  readonly step: StepResult;
+  readonly control: ControlPatches | undefined;
+}
+
+/** The blocks that a kernel preserved at its end, by value: what the next one could find. */
+export interface PreservedBlocks {
+  readonly starts: number[];
+  readonly orders: number[];
+}
+
+/** Everything that a run holds while it goes on. */
+export class RunState {
+  readonly scenario: Scenario;
+  readonly page: PageSize;
+  readonly seed: number;
+  readonly random: Random;
+  readonly machine: Machine;
+  readonly objects: ObjectLedger;
+  readonly kernels: KernelEntry[] = [];
+  readonly timeline: TimelineStep[] = [];
+  /** Checks that failed or passed while steps ran. */
+  readonly checks: CheckResult[] = [];
+  readonly sessions: SessionBook;
+  readonly subtrees = new Map<string, BookedSubtree>();
+  /** The present kernel's mappings of vmalloc objects. */
+  readonly vmallocAreas = new Map<string, VmallocArea>();
+  /** What the next jump is to find changed. */
+  readonly corruptions: CorruptSpec[] = [];
+  /** The step that is being done. */
+  step: ScenarioStep | undefined;
+
+  constructor(scenario: Scenario, machine: Machine, page: PageSize, seed: number, sessions: SessionBook) {
+    this.scenario = scenario;
+    this.machine = machine;
+    this.page = page;
+    this.seed = seed;
+    this.random = new Random(seed);
+    this.objects = new ObjectLedger(page, seed);
+    this.sessions = sessions;
+  }
+
+  /** The kernel that is running, or ran last. */
+  get entry(): KernelEntry {
+    const entry = this.kernels.at(-1);
+    if (entry === undefined) throw new Error('no kernel was booted yet');
+    return entry;
+  }
+
+  get kernel(): SimulatedKernel {
+    return this.entry.kernel;
+  }
+
+  /** The present kernel fell over: nothing more can be done. Notes how, the first time. */
+  get dead(): boolean {
+    const { entry } = this;
+    const { fall, start } = entry.kernel;
+    if (fall !== undefined) {
+      entry.outcome = fall.kind;
+      entry.reason = fall.reason ?? null;
+    }
+    return fall !== undefined || start.kind === 'panic' || start.kind === 'oops';
+  }
+
+  addKernel(kernel: SimulatedKernel, release: string, cmdline: string): KernelEntry {
+    const { start } = kernel;
+    const entry: KernelEntry = {
+      kernel,
+      number: this.kernels.length + 1,
+      release,
+      cmdline,
+      ledger: emptyLedger(),
+      outcome: start.kind,
+      reason: start.reason ?? null,
+      leakedByKernelPages: 0,
+      figures: {},
+      closed: false,
+    };
+    this.kernels.push(entry);
+    return entry;
+  }
+
+  /** What became of objects, sessions and subtrees. */
+  objectResults(): ObjectResult[] {
+    return [
+      ...this.objects.results(),
+      ...[...this.sessions.sessions.values()].map(sessionResult),
+      ...[...this.subtrees.values()].map(subtreeResult),
+    ];
+  }
+
+  /** `step 3 (line 7: kexec)`, as messages name the present step. */
+  stepName(): string {
+    const { step } = this;
+    return step === undefined ? 'power on' : `step ${step.index + 1} (line ${step.line}: ${step.verb})`;
+  }
+
+  /** How a page of an object came to be as it is: who wrote it last, or who has it now. */
+  tell(pfn: Pfn, kind: 'damaged' | 'lost' | 'leaked' | 'wrongState'): string {
+    const address = hex(physOf(this.page, pfn));
+    const { context } = this.kernel;
+    const where = `found after ${this.stepName()}, kernel ${this.entry.number}`;
+    if (kind === 'leaked') return `page ${address} was preserved and never restored; ${where}`;
+    if (kind === 'wrongState') return `page ${address} came back with another order or reference count; ${where}`;
+    const backing = context.memory.contains(physOf(this.page, pfn)) ? context.memory.backing(pfn) : undefined;
+    const writer =
+      backing?.writer === FREE_ALL ? `kernel ${this.entry.number}: free_all` : (backing?.writer ?? 'nobody');
+    const free = context.pages.hasStructPage(pfn) && context.pages.has(pfn, PageFlag.free);
+    // Junk is what the page allocator fills free pages with, and what a loader's image consists of.
+    if (writer === LOADER) return `page ${address} was overwritten by ${writer}; ${where}`;
+    if (free || (backing?.kind === 'fill' && backing.fill.kind === 'junk')) {
+      return `page ${address} was handed to the page allocator (${writer}); ${where}`;
+    }
+    return `page ${address} was written by ${writer}; ${where}`;
+  }
+}
+
+function sessionResult(session: BookedSession): ObjectResult {
+  const bytes = session.files.reduce((sum, file) => sum + file.spec.memfd, 0);
+  const pages = session.files.reduce((sum, file) => sum + file.madeFor.length, 0);
+  const base = { name: session.name, kind: 'session', pages, bytes } as const;
+  if (session.wrong.length > 0) return { ...base, state: 'damaged', detail: session.wrong.join('; ') };
+  if (session.verified > 0) return { ...base, state: 'intact', detail: `${session.files.length} files read back` };
+  if (session.state === 'lost') return { ...base, state: 'lost', detail: 'nobody retrieved it' };
+  return { ...base, state: 'untested', detail: session.crossings === 0 ? 'never crossed' : 'nobody retrieved it' };
+}
+
+function subtreeResult(subtree: BookedSubtree): ObjectResult {
+  const base = { name: subtree.name, kind: 'subtree', pages: 1, bytes: subtree.content.length } as const;
+  if (subtree.wrong !== '') return { ...base, state: 'damaged', detail: subtree.wrong };
+  if (subtree.state === 'lost') return { ...base, state: 'lost', detail: 'gone with the handover' };
+  if (subtree.crossings === 0) return { ...base, state: 'untested', detail: 'never crossed' };
+  return { ...base, state: 'intact', detail: `found again ${subtree.crossings} times` };
+}

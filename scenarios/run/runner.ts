@@ -1,0 +1,258 @@
+import { createHash } from 'node:crypto';
+import type { Sabotage } from '../../kernel/boot/sabotage.ts';
+import type { KernelConfig } from '../../kernel/config.ts';
+import { type Errno, errnoName } from '../../kernel/errno.ts';
+import type { LogSink } from '../../kernel/log.ts';
+import { type BootHandoff, Machine, type PageSize, type PhysAddr, physOf } from '../../machine/index.ts';
+import { InputError } from '../input-error.ts';
+import { figuresOf } from './figures.ts';
+import { judge, totalsOf, verdictOf } from './judge.ts';
+import { closeKernel, kexecStep, preserveAgain, restoreAny } from './kexec-step.ts';
+import type { Scenario, ScenarioStep } from './load.ts';
+import { planMachine } from './machine-plan.ts';
+import { ImpossibleStep } from './placement.ts';
+import type { KernelResult, RunResult, StepResult } from './result.ts';
+import { type KernelEntry, RunState, type TimelineStep } from './run-state.ts';
+import type { ConfigSpec, KexecSpec } from './schema.ts';
+import { SessionBook } from './session-book.ts';
+import { createSession, finishSession, renewSession, retrieveSession } from './sessions.ts';
+import { type BootRequest, SimulatedKernel } from './simulator.ts';
+import { freeObject, preserveFolios, preservePages, unpreserveObject, write } from './steps.ts';
+import { addSubtree, removeSubtree } from './subtrees.ts';
+import { preserveVmallocStep } from './vmalloc-step.ts';
+
+/**
+ * The configuration of a scenario's kernels where its file doesn't say otherwise: a production kernel's, without the tests
+ * that preserve memory of their own (test_kho takes up to 1 GiB of it at 64K).
+ */
+const PLAIN_CONFIG = { TEST_KEXEC_HANDOVER: false, LIVEUPDATE_TEST: false } as const;
+
+/** The seed when nobody gives one. */
+export const DEFAULT_SEED = 1;
+
+export interface RunOptions {
+  readonly page: PageSize;
+  /** Over the file's own. */
+  readonly seed?: number | undefined;
+  /** Gets each kernel's log as it is printed. */
+  readonly sink?: LogSink | undefined;
+  /** Called at each jump, when RAM is what the next kernel finds. */
+  readonly atJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
+  /** Defects in every kernel of the run: for tests of the checks. */
+  readonly sabotage?: Sabotage | undefined;
+}
+
+/** A run with what doesn't travel: the timeline, and the state at its end. */
+export interface FinishedRun {
+  readonly result: RunResult;
+  readonly timeline: readonly TimelineStep[];
+  readonly state: RunState;
+}
+
+/** Runs a scenario at one page size. @throws InputError when a step of it cannot be done there. */
+export function runScenario(scenario: Scenario, options: RunOptions): RunResult {
+  return runScenarioAtLength(scenario, options).result;
+}
+
+/** Runs a scenario and keeps everything. @throws InputError when a step of it cannot be done. */
+export function runScenarioAtLength(scenario: Scenario, options: RunOptions): FinishedRun {
+  const seed = options.seed ?? scenario.spec.seed ?? DEFAULT_SEED;
+  const machine = Machine.powerOn(planMachine(scenario, options.page, seed));
+  const run = new RunState(scenario, machine, options.page, seed, new SessionBook(seed));
+  let now = { ...scenario.spec.kernel, config: { ...PLAIN_CONFIG, ...scenario.spec.kernel.config } as ConfigSpec };
+  const request = (spec: KexecSpec): BootRequest => {
+    now = {
+      release: spec.release ?? now.release,
+      cmdline: spec.cmdline ?? now.cmdline,
+      config: { ...now.config, ...spec.config },
+    };
+    return { ...now, config: now.config as Partial<KernelConfig>, sink: options.sink, sabotage: options.sabotage };
+  };
+  const first = request({});
+  run.addKernel(SimulatedKernel.boot(machine, first), first.release, first.cmdline);
+  checkFirstKernel(run, scenario);
+  for (const step of scenario.steps) {
+    run.step = step;
+    const result = oneStep(run, step, request, options);
+    noteStep(run, step, result);
+  }
+  closeKernel(run);
+  return { result: resultOf(run), timeline: run.timeline, state: run };
+}
+
+/** A first kernel that could not keep KHO on, on a machine that the scenario made too small for it. */
+function checkFirstKernel(run: RunState, scenario: Scenario): void {
+  const { context, start } = run.kernel;
+  const wanted = context.cmdline.flag('kho', false);
+  if (!wanted || context.kho.enabled || start.kind !== 'cold-boot') return;
+  const line = scenario.lineOf(['machine', 'memory']) ?? scenario.lineOf(['kernel']) ?? 1;
+  const why = context.log.lines.findLast((each) => each.level === 'warn' || each.level === 'err')?.text;
+  throw new InputError({
+    message: `at ${run.page.name} pages the first kernel turns KHO off${why === undefined ? '' : `: ${why}`}`,
+    file: scenario.file,
+    line,
+    hint: 'give the machine more memory, or smaller scratch areas (kho_scratch=)',
+  });
+}
+
+function oneStep(
+  run: RunState,
+  step: ScenarioStep,
+  request: (spec: KexecSpec) => BootRequest,
+  options: RunOptions,
+): string {
+  if (run.dead) return 'not run';
+  try {
+    const result = perform(run, step, request, options);
+    if (typeof result === 'string') return result;
+    if (result === undefined) return run.dead ? run.entry.outcome : 'not run';
+    return result === 0 ? 'ok' : errnoName(result).replace('-', '');
+  } catch (error) {
+    if (!(error instanceof ImpossibleStep)) throw error;
+    throw new InputError({
+      message: `at ${run.page.name} pages this step cannot be: ${error.message}`,
+      file: run.scenario.file,
+      line: step.line,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
+  }
+}
+
+type StepOutcome = 0 | Errno | undefined | string;
+
+function perform(
+  run: RunState,
+  step: ScenarioStep,
+  request: (spec: KexecSpec) => BootRequest,
+  options: RunOptions,
+): StepOutcome {
+  const { spec } = step;
+  const each = (
+    names: string | readonly string[],
+    act: (name: string) => 0 | Errno | undefined,
+  ): 0 | Errno | undefined => {
+    for (const name of [names].flat()) {
+      const result = act(name);
+      if (result !== 0) return result;
+    }
+    return 0;
+  };
+  if (spec['preserve folios'] !== undefined) return preserveFolios(run, spec['preserve folios'], true);
+  if (spec['preserve pages'] !== undefined) return preservePages(run, spec['preserve pages']);
+  if (spec['preserve vmalloc'] !== undefined) return preserveVmallocStep(run, spec['preserve vmalloc']);
+  if (spec.alloc !== undefined) return preserveFolios(run, spec.alloc, false);
+  if (spec.preserve !== undefined) return each(spec.preserve, (name) => preserveAgain(run, run.objects.get(name)));
+  if (spec.unpreserve !== undefined)
+    return each(spec.unpreserve, (name) => unpreserveObject(run, run.objects.get(name)));
+  if (spec.free !== undefined) return each(spec.free, (name) => freeObject(run, run.objects.get(name)));
+  if (spec.restore !== undefined) return each(spec.restore, (name) => restoreAny(run, run.objects.get(name)));
+  if (spec['add subtree'] !== undefined) return addSubtree(run, spec['add subtree']);
+  if (spec['remove subtree'] !== undefined) return removeSubtree(run, spec['remove subtree']);
+  if (spec.session !== undefined) return createSession(run, spec.session);
+  if (spec.retrieve !== undefined) return retrieveSession(run, spec.retrieve);
+  if (spec.finish !== undefined) return finishSession(run, spec.finish);
+  if (spec.renew !== undefined) return renewSession(run, spec.renew);
+  if (spec.write !== undefined) return write(run, spec.write, true);
+  if (spec.damage !== undefined) return write(run, spec.damage, false);
+  if (spec.corrupt !== undefined) {
+    run.corruptions.push(spec.corrupt);
+    return 0;
+  }
+  if (spec.fault !== undefined) {
+    run.kernel.context.faults.arm(spec.fault.at, spec.fault.nth);
+    return 0;
+  }
+  return kexecStep(run, spec.kexec ?? {}, request, options.atJump);
+}
+
+/** Compares a step's result with what its line expects, and puts it on the timeline. */
+function noteStep(run: RunState, step: ScenarioStep, result: string): void {
+  const wanted = (step.spec.expect ?? 'ok').replace('-', '');
+  const name = `step ${step.index + 1} (line ${step.line}): ${step.verb}`;
+  // What a kexec came to is for the outcome to judge, unless the step itself says so.
+  const judged = step.verb !== 'kexec' || step.spec.expect !== undefined || result === 'not run';
+  if (judged && result !== wanted)
+    run.checks.push({ name, ok: false, detail: `${result}, expected ${wanted}`, firstBadEvent: null });
+  else if (step.spec.expect !== undefined) run.checks.push({ name, ok: true, detail: result, firstBadEvent: null });
+  const { entry } = run;
+  const noted: StepResult = {
+    index: step.index,
+    line: step.line,
+    text: step.verb,
+    kernel: entry.number,
+    result,
+    microseconds: entry.kernel.kernel.clock.microseconds,
+  };
+  run.timeline.push({ step: noted, control: entry.kernel.context.control.takePatches() });
+}
+
+function resultOf(run: RunState): RunResult {
+  const { entry, scenario } = run;
+  void run.dead;
+  for (const each of run.kernels) each.figures = figuresOf(each, run.kernels[each.number - 2]);
+  const totals = totalsOf(run);
+  const verdict = verdictOf(run, totals);
+  const checks = judge(run, entry.outcome, entry.reason, totals, verdict);
+  const result: Omit<RunResult, 'digest'> = {
+    scenario: scenario.id,
+    name: scenario.spec.name,
+    file: scenario.file,
+    arch: run.machine.arch,
+    pageSize: run.page.sizeBytes,
+    seed: run.seed,
+    ok: checks.every((check) => check.ok),
+    outcome: entry.outcome,
+    reason: entry.reason,
+    verdict,
+    kernels: run.kernels.map((each) => kernelResult(run, each)),
+    checks,
+    steps: run.timeline.map((each) => each.step),
+    objects: run.objectResults(),
+    preserved: totals.preserved,
+    restored: totals.restored,
+    damaged: totals.damaged,
+    leaked: totals.leaked,
+    lost: totals.lost,
+    untested: totals.untested,
+  };
+  return { ...result, digest: digestOf(run, result) };
+}
+
+function kernelResult(run: RunState, entry: KernelEntry): KernelResult {
+  const { ledger, kernel } = entry;
+  const { log, control } = kernel.context;
+  const amount = (pages: number) => run.objects.amount(pages);
+  const taken = entry.outcome === 'handover';
+  return {
+    release: entry.release,
+    outcome: entry.outcome,
+    reason: entry.reason,
+    log: log.lines.map((line) => line.text),
+    warnings: log.warnings,
+    cmdline: entry.cmdline,
+    kexecCount: taken ? control.state.kexecCount : null,
+    liveupdateNumber: control.state.liveupdateNumber,
+    khoTest: kernel.khoTest,
+    revivedReserveMem: control.state.reserveMem.filter((each) => each.revived).map((each) => each.name),
+    preserved: amount(ledger.preservedPages),
+    restored: amount(ledger.restoredPages),
+    damaged: amount(ledger.damaged.nrPages),
+    leaked: amount(ledger.leaked.nrPages),
+    lost: amount(ledger.lost.nrPages),
+    leakedByKernel: amount(entry.leakedByKernelPages),
+    figures: entry.figures,
+  };
+}
+
+/** Everything that happened, as one number: results, logs with their times, and RAM at the end. */
+function digestOf(run: RunState, result: object): string {
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify({ ...result, file: '' }));
+  for (const entry of run.kernels) hash.update(JSON.stringify(entry.kernel.context.log.lines));
+  const { memory } = run.machine;
+  for (const pfn of memory.writtenPages()) {
+    hash.update(String(pfn));
+    hash.update(memory.readBytes(physOf(run.page, pfn) as PhysAddr, run.page.sizeBytes));
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,146 @@
+import { ENOENT, ENOMEM, type Errno } from '../../kernel/errno.ts';
+import { type Pfn, physAddr, physOf } from '../../machine/index.ts';
+import type { ExpectedObject } from '../check/expected-object.ts';
+import { freeBlocks, ImpossibleStep, placeFolios, placePages } from './placement.ts';
+import type { RunState } from './run-state.ts';
+import type { FoliosSpec, PagesSpec, WriteSpec } from './schema.ts';
+
+/*
+ * The steps that work on memory. Each gives 0 or the first error that a kernel call returned; a step that made an
+ * object and could not preserve it keeps the object, not preserved, so that later steps may name it.
+ */
+
+export function preserveFolios(run: RunState, spec: FoliosSpec, preserve: boolean): 0 | Errno | undefined {
+  const { context } = run.kernel;
+  const placed = placeFolios(context, spec, run.random);
+  if (placed === undefined) return ENOMEM;
+  const object = run.objects.add('folios', spec.as, placed, spec.fill);
+  writeAs(run, 'its owner', () => run.objects.fill(object, context.memory, placed.notOwned));
+  return preserve ? preserveObject(run, object) : 0;
+}
+
+export function preservePages(run: RunState, spec: PagesSpec): 0 | Errno | undefined {
+  const { context } = run.kernel;
+  const placed = placePages(context, spec);
+  if (placed === undefined) {
+    throw new ImpossibleStep('no free range is that long', 'give the machine more memory, or ask for less');
+  }
+  const object = run.objects.add('pages', spec.as, placed, spec.fill);
+  writeAs(run, 'its owner', () => run.objects.fill(object, context.memory, placed.notOwned));
+  return preserveObject(run, object);
+}
+
+/** Names who writes in the provenance of pages while `write` runs. */
+export function writeAs(run: RunState, who: string, write: () => void): void {
+  const { memory } = run.kernel.context;
+  memory.setWriter(`${who}, kernel ${run.entry.number}, ${run.stepName()}`);
+  write();
+  memory.setWriter(`kernel ${run.entry.number}`);
+}
+
+/**
+ * Preserves all of an object, as its client would: folio by folio, or as one range.
+ * @returns the first error, with what was done before it undone; undefined when the kernel fell over.
+ */
+export function preserveObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  const { kho } = run.kernel.context;
+  const { starts, nrPagesEach } = object.blocks;
+  const result = run.kernel.enter((): 0 | Errno => {
+    for (let i = 0; i < starts.length; i++) {
+      const pfn = starts[i] as Pfn;
+      const order = object.order;
+      const err = order === -1 ? kho.preservePages(pfn, nrPagesEach) : kho.preserveFolio({ pfn, order });
+      if (err === 0) continue;
+      for (let k = 0; k < i; k++) unpreserveBlock(run, object, starts[k] as Pfn);
+      return err;
+    }
+    return 0;
+  });
+  if (result === 0) {
+    object.state = 'preserved';
+    object.renewed = true;
+    object.preservedAt = run.stepName();
+  }
+  return result;
+}
+
+function unpreserveBlock(run: RunState, object: ExpectedObject, pfn: Pfn): void {
+  const { kho } = run.kernel.context;
+  if (object.order === -1) kho.unpreservePages(pfn, object.blocks.nrPagesEach);
+  else kho.unpreserveFolio({ pfn, order: object.order });
+}
+
+/** Takes the preservation of an object back. Its memory stays its client's. */
+export function unpreserveObject(run: RunState, object: ExpectedObject): 0 | undefined {
+  const done = run.kernel.enter((): 0 => {
+    for (const start of object.blocks.starts) unpreserveBlock(run, object, start as Pfn);
+    return 0;
+  });
+  object.renewed = false;
+  if (object.state === 'preserved') object.state = 'allocated';
+  return done;
+}
+
+/** Frees an object's memory; one that is preserved is not unpreserved first: then that is the mistake that is shown. */
+export function freeObject(run: RunState, object: ExpectedObject): 0 | undefined {
+  const wasPreserved = object.state === 'preserved';
+  const done = run.kernel.enter((): 0 => {
+    freeBlocks(run.kernel.context, object.blocks, object.order);
+    return 0;
+  });
+  object.renewed = false;
+  if (!wasPreserved) object.state = 'freed';
+  return done;
+}
+
+/**
+ * A client takes its memory back from the handover.
+ * @returns -ENOENT when a block was not there to restore; undefined when the kernel fell over.
+ */
+export function restoreObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  const { kho } = run.kernel.context;
+  const { starts, nrPagesEach } = object.blocks;
+  const result = run.kernel.enter((): 0 | Errno => {
+    let err: 0 | Errno = 0;
+    for (const start of starts) {
+      const phys = physOf(run.page, start as Pfn);
+      const got = object.order === -1 ? kho.restorePages(phys, nrPagesEach) : kho.restoreFolio(phys);
+      if (got === undefined) err = ENOENT;
+    }
+    return err;
+  });
+  // What could be restored is; what could not, the checks find in the page states.
+  if (result !== undefined) object.state = 'restored';
+  return result;
+}
+
+/** Writes into an object, or anywhere. @param owner the content is what must survive from now on. */
+export function write(run: RunState, spec: WriteSpec, owner: boolean): 0 {
+  const { memory } = run.kernel.context;
+  const pageBytes = run.page.sizeBytes;
+  const object = spec.to === undefined ? undefined : run.objects.get(spec.to);
+  let pfn: number;
+  if (object === undefined) pfn = Math.floor((spec.at ?? 0) / pageBytes);
+  else {
+    const index = spec.page ?? 0;
+    if (index >= object.nrPages) {
+      throw new ImpossibleStep(`'${object.name}' has ${object.nrPages} pages of ${run.page.name}, no page ${index}`);
+    }
+    const { starts, nrPagesEach } = object.blocks;
+    pfn = (starts[Math.floor(index / nrPagesEach)] as number) + (index % nrPagesEach);
+  }
+  const offset = (object === undefined ? (spec.at ?? 0) % pageBytes : 0) + (spec.offset ?? 0);
+  const bytes = spec.bytes === undefined ? Uint8Array.of(0xba, 0xad) : hexToBytes(spec.bytes);
+  const phys = physOf(run.page, pfn as Pfn) + offset;
+  if (!memory.contains(phys, bytes.length)) throw new ImpossibleStep('the write leaves RAM');
+  writeAs(run, owner ? 'its owner' : 'a stray write', () => memory.writeBytes(physAddr(phys), bytes));
+  if (owner && object !== undefined)
+    object.written.set(pfn as Pfn, memory.readBytes(physOf(run.page, pfn as Pfn), pageBytes));
+  return 0;
+}
+
+/** `de ad be ef` as bytes. */
+export function hexToBytes(text: string): Uint8Array {
+  const digits = text.replaceAll(/\s+/g, '');
+  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}

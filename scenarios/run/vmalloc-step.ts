@@ -1,0 +1,77 @@
+import { ENOENT, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../../kernel/errno.ts';
+import {
+  preserveVmalloc,
+  readPreservation,
+  restoreVmalloc,
+  type VmallocContext,
+  writePreservation,
+} from '../../kernel/kho/vmalloc.ts';
+import { vmalloc } from '../../kernel/mm/vmalloc-area.ts';
+import type { Order, PhysAddr } from '../../machine/index.ts';
+import type { ExpectedObject } from '../check/expected-object.ts';
+import type { RunState } from './run-state.ts';
+import type { VmallocSpec } from './schema.ts';
+import { writeAs } from './steps.ts';
+
+/*
+ * vmalloc areas cross as drivers do it: the descriptor lies in a blob of the client's own, which the next kernel finds as
+ * a subtree named like the object.
+ */
+
+const DESCRIPTOR_BYTES = 16;
+
+/** Allocates, fills and preserves a vmalloc area. */
+export function preserveVmallocStep(run: RunState, spec: VmallocSpec): 0 | Errno | undefined {
+  const { context } = run.kernel;
+  const area = vmalloc(context, spec.size, { allowHuge: spec.huge === true });
+  if (area === undefined) return ENOMEM;
+  const nrPagesEach = 2 ** area.order;
+  const placed = {
+    blocks: { starts: Float64Array.from(area.blocks), nrPagesEach },
+    order: -1 as Order | -1,
+    notOwned: [],
+  };
+  const object = run.objects.add('vmalloc', spec.as, placed, undefined);
+  writeAs(run, 'its owner', () => run.objects.fill(object, context.memory, []));
+  run.vmallocAreas.set(object.name, area);
+  return preserveVmallocObject(run, object);
+}
+
+/** Preserves an area again, or for the first time. */
+export function preserveVmallocObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  const { context } = run.kernel;
+  const area = run.vmallocAreas.get(object.name);
+  if (area === undefined) return ENOENT;
+  if (context.release.vmalloc === undefined) return EOPNOTSUPP;
+  const vm: VmallocContext = context;
+  const result = run.kernel.enter((): 0 | Errno => {
+    const descriptor = preserveVmalloc(vm, area);
+    if (isErrno(descriptor)) return descriptor;
+    const blob = context.kho.allocPreserve(DESCRIPTOR_BYTES);
+    if (isErrno(blob)) return blob;
+    writePreservation(vm, blob, descriptor);
+    return context.kho.addSubtree(object.name, blob, DESCRIPTOR_BYTES);
+  });
+  if (result === 0) {
+    object.state = 'preserved';
+    object.preservedAt = run.stepName();
+  }
+  return result;
+}
+
+/** Finds the descriptor and maps the area again. */
+export function restoreVmallocObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  const { context } = run.kernel;
+  const vm: VmallocContext = context;
+  const result = run.kernel.enter((): 0 | Errno => {
+    const found = context.kho.retrieveSubtree(object.name);
+    if (isErrno(found)) return found;
+    const area = restoreVmalloc(vm, readPreservation(vm, found.phys as PhysAddr));
+    context.kho.restoreFree(found.phys);
+    if (area === undefined) return ENOENT;
+    run.vmallocAreas.set(object.name, area);
+    return 0;
+  });
+  if (result !== undefined) object.state = 'restored';
+  return result;
+}
