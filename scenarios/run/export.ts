@@ -31,6 +31,7 @@ export function captureImage(machine: Machine, handoff: BootHandoff | undefined)
       touched.push({ phys: addr, sizeBytes });
       return memory.readBytes(physAddr(addr), sizeBytes);
     },
+    inRam: (addr, sizeBytes) => memory.contains(addr, sizeBytes),
     carries: () => true,
   };
   const { document, preserved } = inspectImage(
