@@ -48,6 +48,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'read a handover out of a memory image, and audit it',
     args: [['<image>', 'khosim-sparse-1 (image.json), an ELF core, raw RAM, or a debugfs directory']],
     options: [{ flags: '--list', description: 'list every preserved block in walk order' }, ...IMAGE_OPTIONS],
+    load: async () => (await import('./inspect.ts')).inspectCommand,
   },
   {
     name: 'boot',
@@ -140,11 +141,12 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'explain',
     summary: 'what is known about one page, or one kind of finding',
-    args: [['<subject>', 'an image or a scenario']],
+    args: [['[subject]', 'an image; --finding does without']],
     options: [
       { flags: '--page <addr>', description: 'the page at this address' },
-      { flags: '--finding <code>', description: 'the findings with this code' },
+      { flags: '--finding <code>', description: 'what a code means, and the findings with it' },
       ...IMAGE_OPTIONS,
     ],
+    load: async () => (await import('./inspect.ts')).explainCommand,
   },
 ];

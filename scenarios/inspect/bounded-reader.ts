@@ -116,6 +116,11 @@ export class BoundedReader {
     this.budgetBytes = budgetBytes;
   }
 
+  /** All RAM in bytes; more than any machine has where it is not known. */
+  get ramBytes(): number {
+    return this.partial ? 2 ** 52 : this.memory.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0);
+  }
+
   /** Whether all bytes of a range are RAM; false for an empty range. */
   inRam(addr: number, sizeBytes = 1): boolean {
     return addr >= 0 && sizeBytes > 0 && this.memory.inRam(addr, sizeBytes);

@@ -212,7 +212,7 @@ function readMap(
   if (layouts.size > 1 && chosen.map.preserved.count >= TRIAL_BLOCKS) {
     return readMapAs(reader, page, chosen.release, mapRoot, maxBlocks, findings);
   }
-  for (const finding of chosen.own.list()) findings.add(finding.code, finding.where, finding.message, finding.severity);
+  findings.absorb(chosen.own);
   return chosen.map;
 }
 

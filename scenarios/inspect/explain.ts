@@ -1,5 +1,6 @@
 import { alignDown } from '../../machine/units.ts';
 import { formatBytes } from '../picture/bytes.ts';
+import { wrap } from '../picture/wrap.ts';
 import { hexAddr } from './bounded-reader.ts';
 import { FINDING_CODES, type FindingCode } from './finding-codes.ts';
 import type { Finding } from './findings.ts';
@@ -138,9 +139,9 @@ export function formatPageExplanation(page: PageExplanation): string {
   if (!page.inRam) return `${lines[0]}\n  is not RAM\n`;
   for (const what of page.handoff) lines.push(`  holds the ${what}`);
   for (const block of page.blocks) {
-    lines.push(
-      `  preserved in the block ${block.phys} of order ${block.order} (${formatBytes(block.sizeBytes)}), number ${block.walkIndex} of the walk`,
-    );
+    const size = formatBytes(block.sizeBytes);
+    lines.push(`  preserved in the block ${block.phys} of order ${block.order} (${size}),`);
+    lines.push(`  number ${block.walkIndex} of the walk`);
     if (block.key !== undefined) {
       lines.push(`    key ${block.key}`);
       for (const step of block.path ?? []) {
@@ -155,13 +156,15 @@ export function formatPageExplanation(page: PageExplanation): string {
       );
     }
     if (block.owners.length === 0) lines.push('    nobody points at it');
-    for (const owner of block.owners) lines.push(`    ${owner.text}`);
+    for (const owner of block.owners) lines.push(...wrap(owner.text, 76).map((line) => `    ${line}`));
   }
   for (const what of page.memoryMap) lines.push(`  holds a ${what}`);
   if (page.scratch !== null) lines.push(`  lies in scratch[${page.scratch}]: the next kernel overwrites it`);
   if (lines.length === 1) lines.push('  ordinary RAM: free for the next kernel');
   if (!page.inImage) lines.push('  the image does not hold its content');
-  for (const { severity, code, message } of page.findings) lines.push(`  ${severity} ${code}: ${message}`);
+  for (const { severity, code, message } of page.findings) {
+    lines.push(...wrap(`${severity} ${code}: ${message}`, 78).map((line) => `  ${line}`));
+  }
   return `${lines.join('\n')}\n`;
 }
 
@@ -171,9 +174,9 @@ export function explainFinding(code: string): string | undefined {
   const info = FINDING_CODES[code as FindingCode];
   return [
     `${code} (${info.severity})`,
-    `  ${info.meaning}`,
-    `  What a kernel does: ${info.kernel}`,
-    `  How it is found: ${info.found}`,
+    ...wrap(info.meaning, 76).map((line) => `  ${line}`),
+    ...wrap(`What a kernel does: ${info.kernel}`, 76).map((line) => `  ${line}`),
+    ...wrap(`How it is found: ${info.found}`, 76).map((line) => `  ${line}`),
     '',
   ].join('\n');
 }

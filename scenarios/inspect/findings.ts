@@ -27,6 +27,18 @@ export class Findings {
     if (count <= KEPT_PER_CODE) this.#kept.push({ severity, code, message, where });
   }
 
+  /** Takes over what another collection found. */
+  absorb(other: Findings): void {
+    const taken = new Map<FindingCode, number>();
+    for (const { code, where, message, severity } of other.#kept) {
+      this.add(code, where, message, severity);
+      taken.set(code, (taken.get(code) ?? 0) + 1);
+    }
+    for (const [code, count] of other.#counts) {
+      this.#counts.set(code, (this.#counts.get(code) ?? 0) + count - (taken.get(code) ?? 0));
+    }
+  }
+
   count(code: FindingCode): number {
     return this.#counts.get(code) ?? 0;
   }

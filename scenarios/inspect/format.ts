@@ -1,5 +1,6 @@
 import { formatBytes } from '../picture/bytes.ts';
 import { HANDOVER_LEGEND, MemoryLine, pickHandover } from '../picture/memory-line.ts';
+import { wrap } from '../picture/wrap.ts';
 import { hexAddr } from './bounded-reader.ts';
 import type { Finding } from './findings.ts';
 import type { InspectDocument, InspectResult } from './inspect.ts';
@@ -31,26 +32,6 @@ export function formatInspect(result: InspectResult): string {
 function section(title: string, lines: readonly string[]): string[] {
   if (lines.length === 0) return [];
   return ['', ...lines.map((line, i) => `${(i === 0 ? title : '').padEnd(INDENT)}${line}`)];
-}
-
-/** Breaks a text at spaces; words longer than a line are cut. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    let rest = word;
-    if (line !== '' && line.length + 1 + rest.length > width) {
-      lines.push(line);
-      line = '';
-    }
-    while (rest.length > width) {
-      lines.push(rest.slice(0, width));
-      rest = rest.slice(width);
-    }
-    line = line === '' ? rest : `${line} ${rest}`;
-  }
-  if (line !== '') lines.push(line);
-  return lines;
 }
 
 /** Joins items with commas, and breaks only between them. */

@@ -129,7 +129,6 @@ function inspectWith(
   const owners = new OwnershipMap(preserved, map === undefined);
   if (map !== undefined) auditMap(reader, map, scratch, findings);
   const release = candidates.newest;
-  const ramBytes = image.memory.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0);
   const ctx: DecodeContext = {
     reader,
     page,
@@ -141,7 +140,7 @@ function inspectWith(
       reader,
       options.contents === false || image.debugfs !== undefined
         ? undefined
-        : Math.min(ramBytes, 2 * preserved.bytes + 2 ** 24),
+        : Math.min(reader.ramBytes, 2 * preserved.bytes + 2 ** 24),
     ),
     candidates: candidates.releases,
     release,

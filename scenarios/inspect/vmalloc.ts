@@ -27,8 +27,7 @@ export function readVmalloc(ctx: DecodeContext, descriptor: StructView, path: st
   const known = abi.constant('vmalloc', 'KHO_VMALLOC_ALLOC') | abi.constant('vmalloc', 'KHO_VMALLOC_HUGE_VMAP');
   if ((flags & ~known) !== 0) findings.add('vmalloc-flags', where, `flags 0x${flags.toString(16)}`);
   const entries: number[] = [];
-  const ramBytes = reader.memory.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0);
-  if (page.sizeBytes * 2 ** order > ramBytes) {
+  if (page.sizeBytes * 2 ** order > reader.ramBytes) {
     findings.add('vmalloc-order', where, `order ${order} is more than all RAM`);
     return { totalPages, entries, order };
   }

@@ -1,0 +1,112 @@
+import { InputError } from '../input-error.ts';
+import { explainFinding, explainPage, formatPageExplanation } from '../inspect/explain.ts';
+import { FINDING_CODES, type FindingCode } from '../inspect/finding-codes.ts';
+import { formatInspect } from '../inspect/format.ts';
+import { debugfsImage } from '../inspect/image-source.ts';
+import { type InspectOptions, type InspectResult, inspectImage } from '../inspect/inspect.ts';
+import { openCapturedMemory } from '../io/captured-memory.ts';
+import { findDebugfsDirectory, readDebugfsHandover } from '../io/debugfs-dir.ts';
+import { imageOptionsOf } from '../io/image-options.ts';
+import type { CommandContext, CommandRun } from './command.ts';
+import { EXIT_FAILED, EXIT_OK, type OptionValues } from './options.ts';
+
+/** Opens an image (or a debugfs directory), inspects it, and closes it. What was guessed goes to stderr. */
+function inspectPath<T>(
+  path: string,
+  options: OptionValues,
+  context: CommandContext,
+  what: InspectOptions,
+  use: (result: InspectResult) => T,
+): T {
+  const imageOptions = imageOptionsOf(options);
+  if (isDebugfs(path)) {
+    return use(inspectImage(debugfsImage(readDebugfsHandover(path), imageOptions.page?.sizeBytes), what));
+  }
+  const captured = openCapturedMemory(path, imageOptions);
+  try {
+    if (!context.quiet) for (const note of captured.notes) context.terminal.stderr(`${path}: ${note}\n`);
+    return use(inspectImage(captured.handover, what));
+  } finally {
+    captured.close();
+  }
+}
+
+/** A directory with blobs and no image beside them. */
+function isDebugfs(path: string): boolean {
+  return findDebugfsDirectory(path) !== undefined;
+}
+
+/** `khosim inspect IMAGE` */
+export const inspectCommand: CommandRun = ([path = ''], options, context) =>
+  inspectPath(path, options, context, { list: options.flag('list') }, (result) => {
+    const { document } = result;
+    if (context.json) context.printJson(document);
+    else {
+      context.terminal.stdout(formatInspect(result));
+      for (const [phys, order] of document.preserved.walkOrder ?? []) {
+        context.terminal.stdout(`${phys.padEnd(18)} order ${order}\n`);
+      }
+    }
+    return document.findings.some((finding) => finding.severity === 'error') ? EXIT_FAILED : EXIT_OK;
+  });
+
+/** `khosim explain SUBJECT --page ADDR` and `khosim explain [SUBJECT] --finding CODE` */
+export const explainCommand: CommandRun = ([subject], options, context) => {
+  const page = options.wholeNumber('page');
+  const code = options.text('finding');
+  if ((page === undefined) === (code === undefined)) {
+    throw new InputError({ message: 'explain takes either --page ADDR or --finding CODE' });
+  }
+  if (code !== undefined) return explainCode(subject, code, options, context);
+  if (subject === undefined) throw new InputError({ message: '--page needs an image to look into' });
+  refuseScenario(subject);
+  return inspectPath(subject, options, context, {}, (result) => {
+    const explanation = explainPage(result, page ?? 0);
+    if (context.json) context.printJson(explanation);
+    else context.terminal.stdout(formatPageExplanation(explanation));
+    return EXIT_OK;
+  });
+};
+
+/** What a code means, and with an image where it was found there. */
+function explainCode(
+  subject: string | undefined,
+  code: string,
+  options: OptionValues,
+  context: CommandContext,
+): number {
+  const text = explainFinding(code);
+  if (text === undefined) {
+    const near = Object.keys(FINDING_CODES).filter((known) => known.startsWith(code.split('-')[0] ?? ''));
+    throw new InputError({
+      message: `there is no finding code '${code}'`,
+      hint: `${near.length > 0 ? 'such as' : 'one of'} ${(near.length > 0 ? near : Object.keys(FINDING_CODES)).join(', ')}`,
+    });
+  }
+  if (subject !== undefined) refuseScenario(subject);
+  const findings =
+    subject === undefined
+      ? undefined
+      : inspectPath(subject, options, context, {}, ({ document }) => document.findings.filter((f) => f.code === code));
+  if (context.json) {
+    const info = FINDING_CODES[code as FindingCode];
+    context.printJson({ code, ...info, ...(findings === undefined ? {} : { findings }) });
+    return EXIT_OK;
+  }
+  context.terminal.stdout(text);
+  if (findings?.length === 0) context.terminal.stdout(`  ${subject} has none\n`);
+  for (const { severity, where, message } of findings ?? []) {
+    context.terminal.stdout(`  ${severity} at ${where}: ${message}\n`);
+  }
+  return EXIT_OK;
+}
+
+/** Scenarios are explained through the image that they leave. */
+function refuseScenario(subject: string): void {
+  if (!/\.ya?ml$/i.test(subject)) return;
+  throw new InputError({
+    message: 'is a scenario; explain looks into memory',
+    file: subject,
+    hint: 'write its memory at the last jump with `khosim run FILE --export DIR`, then explain DIR/image.json',
+  });
+}
