@@ -255,15 +255,23 @@ export class RadixWalk {
     const baseLo = base.lo;
     const baseHi = base.hi;
     for (let i = 0; i < nrWords; i++) {
-      let word = (words[offset + i] as number) | 0;
-      while (word !== 0) {
+      const first = words[offset + i] as number;
+      if (first === 0) {
+        // Most words of a sparse leaf are empty: they are passed over in pairs.
+        while (i + 2 < nrWords && ((words[offset + i + 1] as number) | (words[offset + i + 2] as number)) === 0) {
+          i += 2;
+        }
+        continue;
+      }
+      let word = first | 0;
+      do {
         const rest = word & (word - 1);
         const index = (i << 5) | (31 - Math.clz32(word ^ rest));
         word = rest;
         count++;
         if (wide) visit(baseLo, (baseHi | (index << left)) >>> 0, order);
         else visit((baseLo | (index << left)) >>> 0, (baseHi | ((index >>> 1) >>> (31 - left))) >>> 0, order);
-      }
+      } while (word !== 0);
     }
     return count;
   }
