@@ -8,7 +8,7 @@ export interface Blocks {
   readonly nrPagesEach: number;
 }
 
-export type ObjectKind = 'folios' | 'pages' | 'vmalloc' | 'subtree';
+export type ObjectKind = 'folios' | 'pages' | 'vmalloc' | 'reserve_mem';
 
 /** Where an object is in its life. */
 export type ObjectState = 'allocated' | 'preserved' | 'crossed' | 'restored' | 'freed' | 'gone';

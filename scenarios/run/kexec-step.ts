@@ -5,6 +5,7 @@ import { type BootHandoff, type Machine, type Order, type Pfn, pageSizeByName } 
 import type { ExpectedObject } from '../check/expected-object.ts';
 import { applyCorruption, type LeftBehind } from './corruption.ts';
 import { ImpossibleStep } from './placement.ts';
+import { arriveReserveMem, carryReserveMem } from './reserve-mem.ts';
 import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
 import type { KexecSpec } from './schema.ts';
 import type { BootRequest } from './simulator.ts';
@@ -31,6 +32,7 @@ export function kexecStep(
     if (object.state === 'restored' && object.renewed) preserveAgain(run, object);
   }
   renewSubtrees(run);
+  carryReserveMem(run);
   if (run.dead) return run.entry.outcome;
   const preservedPages = run.objects.preservedPages();
   const blocks = blocksOf(before);
@@ -99,10 +101,11 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
     }
     return;
   }
+  arriveReserveMem(run);
   look(run, false);
   const wanted = spec.restore ?? 'all';
   for (const object of run.objects.objects.values()) {
-    if (object.state !== 'crossed' || wanted === 'none') continue;
+    if (object.state !== 'crossed' || object.kind === 'reserve_mem' || wanted === 'none') continue;
     if (wanted === 'all' || wanted.includes(object.name)) restoreAny(run, object);
     if (run.dead) return;
   }

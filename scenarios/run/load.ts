@@ -15,6 +15,8 @@ export interface ScenarioStep {
   readonly index: number;
   /** 1-based line in the file. */
   readonly line: number;
+  /** Where it is in the file's tree. */
+  readonly path: readonly (string | number)[];
   readonly verb: Verb;
   readonly spec: StepSpec;
 }
@@ -76,12 +78,7 @@ export function parseScenario(text: string, file: string): Scenario {
     file,
     id: (file.split('/').at(-1) ?? file).replace(/\.ya?ml$/, ''),
     spec,
-    steps: spec.steps.map((step, index) => ({
-      index,
-      line: lineOf(['steps', index]) ?? 1,
-      verb: VERBS.find((verb) => step[verb] !== undefined) ?? 'kexec',
-      spec: step,
-    })),
+    steps: flatten(spec, lineOf),
     pageSizes: pageSizesOf(spec),
     lineOf,
   };
@@ -112,15 +109,41 @@ function plain(value: unknown): unknown {
   return value;
 }
 
+/** All steps in the order in which they are done, repetitions written out. */
+function flatten(spec: ScenarioFile, lineOf: Scenario['lineOf']): ScenarioStep[] {
+  const steps: ScenarioStep[] = [];
+  const add = (step: StepSpec, path: readonly (string | number)[]) => {
+    const verb = VERBS.find((each) => step[each] !== undefined) ?? 'kexec';
+    steps.push({ index: steps.length, line: lineOf(path) ?? 1, path, verb, spec: step });
+  };
+  for (const [i, step] of spec.steps.entries()) {
+    if (step.repeat === undefined) add(step, ['steps', i]);
+    for (let time = 0; time < (step.repeat?.times ?? 0); time++) {
+      for (const [k, inner] of (step.repeat?.steps ?? []).entries()) add(inner, ['steps', i, 'repeat', 'steps', k]);
+    }
+  }
+  return steps;
+}
+
 /** `- kexec` and `- kexec:` mean `- kexec: {}`. */
 function normalise(root: unknown): unknown {
-  if (typeof root !== 'object' || root === null || !('steps' in root) || !Array.isArray(root.steps)) return root;
-  const steps = root.steps.map((step: unknown) => {
+  if (typeof root !== 'object' || root === null || !('steps' in root)) return root;
+  return { ...root, steps: normaliseSteps(root.steps) };
+}
+
+function normaliseSteps(steps: unknown): unknown {
+  if (!Array.isArray(steps)) return steps;
+  return steps.map((step: unknown) => {
     if (step === 'kexec') return { kexec: {} };
     if (typeof step !== 'object' || step === null) return step;
-    return Object.fromEntries(Object.entries(step).map(([key, item]) => [key, item ?? {}]));
+    const entries = Object.entries(step).map(([key, item]) => {
+      if (key === 'repeat' && typeof item === 'object' && item !== null && 'steps' in item) {
+        return [key, { ...item, steps: normaliseSteps(item.steps) }];
+      }
+      return [key, item ?? {}];
+    });
+    return Object.fromEntries(entries);
   });
-  return { ...root, steps };
 }
 
 function pageSizesOf(spec: ScenarioFile): readonly PageSize[] {

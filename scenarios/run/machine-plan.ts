@@ -75,7 +75,8 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
   if (Array.isArray(memory)) {
     banks = memory.map((bank) => ({ base: bank.base as PhysAddr, sizeBytes: bank.size, nid: bank.nid }));
   } else {
-    const sizeBytes = memory ?? DEFAULT_MEMORY_BYTES;
+    const asked = typeof memory === 'object' ? memory[page.name as '4K'] : memory;
+    const sizeBytes = asked ?? DEFAULT_MEMORY_BYTES;
     if (sizeBytes < 64 * 2 ** 20)
       throw wrong(`a machine of ${formatQuantity(sizeBytes)} boots no kernel`, '64M or more');
     if (sizeBytes % page.sizeBytes !== 0)

@@ -62,7 +62,7 @@ class Checker {
 
   step(step: ScenarioStep): void {
     const { spec, verb, index } = step;
-    const path = ['steps', index, verb];
+    const path = [...step.path, verb];
     const folios = spec['preserve folios'] ?? spec.alloc;
     if (folios !== undefined) this.#folios(path, folios);
     const pages = spec['preserve pages'];
@@ -184,7 +184,13 @@ class Checker {
   }
 
   expectations(): void {
-    const all = new Set([...this.#objects, ...this.#sessions, ...this.#subtrees]);
+    const regions = [...this.#scenario.spec.kernel.cmdline.matchAll(/\breserve_mem=[^:\s]*:[^:\s]*:(\S+)/g)];
+    const all = new Set([
+      ...this.#objects,
+      ...this.#sessions,
+      ...this.#subtrees,
+      ...regions.map((region) => region[1] ?? ''),
+    ]);
     const { expect } = this.#scenario.spec;
     const parts: (readonly [string, ExpectSpec])[] = [['expect', expect]];
     for (const size of ['4K', '16K', '64K'] as const) {

@@ -11,6 +11,7 @@ import { closeKernel, kexecStep, preserveAgain, restoreAny } from './kexec-step.
 import type { Scenario, ScenarioStep } from './load.ts';
 import { planMachine } from './machine-plan.ts';
 import { ImpossibleStep } from './placement.ts';
+import { noteReserveMem } from './reserve-mem.ts';
 import type { KernelResult, RunResult, StepResult } from './result.ts';
 import { type KernelEntry, RunState, type TimelineStep } from './run-state.ts';
 import type { ConfigSpec, KexecSpec } from './schema.ts';
@@ -71,6 +72,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   const first = request({});
   run.addKernel(SimulatedKernel.boot(machine, first), first.release, first.cmdline);
   checkFirstKernel(run, scenario);
+  noteReserveMem(run);
   for (const step of scenario.steps) {
     run.step = step;
     const result = oneStep(run, step, request, options);

@@ -59,9 +59,14 @@ const machine = z.strictObject({
     .optional()
     .describe('one page size or several: the scenario runs once at each; all that the architecture has when left out'),
   memory: z
-    .union([quantity, z.array(bank).min(1)], { error: 'is not a size or a list of banks {base, size, nid}' })
+    .union(
+      [quantity, z.array(bank).min(1), z.strictObject({ '4K': quantity, '16K': quantity, '64K': quantity }).partial()],
+      {
+        error: 'is not a size, a size for each page size, or a list of banks {base, size, nid}',
+      },
+    )
     .optional()
-    .describe('an amount, laid out as on a QEMU board, or banks'),
+    .describe('an amount, laid out as on a QEMU board (one for each page size: { 4K: 512M, 64K: 4G }), or banks'),
   nodes: z.number().int().min(1).max(64).optional().describe('NUMA nodes that an amount of memory is split into'),
 });
 
@@ -193,18 +198,31 @@ export const VERBS = Object.keys(verbs) as Verb[];
 
 type OptionalVerbs = { [V in Verb]: z.ZodOptional<(typeof verbs)[V]> };
 
+const stepShape = {
+  ...(Object.fromEntries(Object.entries(verbs).map(([name, shape]) => [name, shape.optional()])) as OptionalVerbs),
+  expect: z
+    .union([errnoName, z.enum(['ok', 'panic', 'oops'])], {
+      error: 'is not ok, panic, oops, or an error such as ENOMEM',
+    })
+    .optional(),
+};
+
+function isOneStep(value: object): boolean {
+  return Object.keys(value).filter((key) => key !== 'expect').length === 1;
+}
+
+const oneStep = { error: `is not one step: exactly one of ${VERBS.join(', ')}` };
+const plainStep = z.strictObject(stepShape).refine(isOneStep, oneStep);
+
 const step = z
   .strictObject({
-    ...(Object.fromEntries(Object.entries(verbs).map(([name, shape]) => [name, shape.optional()])) as OptionalVerbs),
-    expect: z
-      .union([errnoName, z.enum(['ok', 'panic', 'oops'])], {
-        error: 'is not ok, panic, oops, or an error such as ENOMEM',
-      })
-      .optional(),
+    ...stepShape,
+    repeat: z
+      .strictObject({ times: z.number().int().min(1).max(1000), steps: z.array(plainStep).min(1) })
+      .optional()
+      .describe('do these steps so many times'),
   })
-  .refine((value) => Object.keys(value).filter((key) => key !== 'expect').length === 1, {
-    error: `is not one step: exactly one of ${VERBS.join(', ')}`,
-  });
+  .refine(isOneStep, oneStep);
 
 const texts = z.union([z.string(), z.array(z.string())], { error: 'is not a text or a list of texts' });
 const amount = z
@@ -256,7 +274,7 @@ export const scenarioSchema = z.strictObject({
 
 /** A scenario file as it was read: checked, defaults filled in, quantities as numbers. */
 export type ScenarioFile = z.output<typeof scenarioSchema>;
-export type StepSpec = ScenarioFile['steps'][number];
+export type StepSpec = z.output<typeof plainStep>;
 export type ExpectSpec = z.output<z.ZodObject<typeof plainExpect>>;
 export type FoliosSpec = z.output<typeof folios>;
 export type PagesSpec = z.output<typeof pages>;

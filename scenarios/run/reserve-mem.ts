@@ -1,0 +1,42 @@
+import { pfnOf } from '../../machine/index.ts';
+import type { RunState } from './run-state.ts';
+import { writeAs } from './steps.ts';
+
+/*
+ * Regions of `reserve_mem=`: the kernel allocates them, preserves them and takes them over again; the scenario writes into
+ * them once, and looks whether the content is there in every kernel that revives them.
+ */
+
+/** Notes and fills the regions that a kernel allocated afresh. */
+export function noteReserveMem(run: RunState): void {
+  const { context } = run.kernel;
+  for (const region of context.control.state.reserveMem) {
+    if (region.revived || run.objects.objects.has(region.name)) continue;
+    const nrPages = Math.ceil(region.sizeBytes / run.page.sizeBytes);
+    const starts = Float64Array.of(pfnOf(run.page, region.base));
+    // The kernel aligns regions to what is asked; one that does not cover whole pages is left alone.
+    if (region.base % run.page.sizeBytes !== 0 || region.sizeBytes % run.page.sizeBytes !== 0) continue;
+    const placed = { blocks: { starts, nrPagesEach: nrPages }, order: -1 as const, notOwned: [] };
+    const object = run.objects.add('reserve_mem', region.name, placed, undefined);
+    writeAs(run, `the owner of ${region.name}`, () => run.objects.fill(object, context.memory, []));
+    object.state = context.kho.enabled ? 'preserved' : 'allocated';
+  }
+}
+
+/** In a new kernel: a region that was not revived is lost, whatever is in it. */
+export function arriveReserveMem(run: RunState): void {
+  const { reserveMem } = run.kernel.context.control.state;
+  for (const object of run.objects.objects.values()) {
+    if (object.kind !== 'reserve_mem' || object.state !== 'crossed') continue;
+    const region = reserveMem.find((each) => each.name === object.name && each.revived);
+    if (region === undefined || pfnOf(run.page, region.base) !== object.blocks.starts[0]) object.state = 'gone';
+  }
+}
+
+/** At the end of a kernel's life: what it revived is handed on. */
+export function carryReserveMem(run: RunState): void {
+  for (const object of run.objects.objects.values()) {
+    if (object.kind === 'reserve_mem' && object.state === 'crossed' && run.kernel.context.kho.enabled)
+      object.state = 'preserved';
+  }
+}
