@@ -1,7 +1,7 @@
+import type { Order, Pfn } from '../../machine/index.ts';
 import type { CompiledAbi } from '../abi/contract.ts';
 import type { CompiledStruct, FieldLayout } from '../abi/struct.ts';
 import { readVmalloc } from '../kho/vmalloc.ts';
-import type { CachedFolio } from '../mm/page-cache.ts';
 import type { VmallocArea } from '../mm/vmalloc-area.ts';
 
 /** One memfd_luo_folio_ser. */
@@ -12,6 +12,16 @@ export interface FolioSer {
   readonly flags: number;
   /** Page of the file; beyond 2^53 the nearest double. */
   readonly index: number;
+}
+
+/** Neighbours in file and memory, all of one order. */
+export interface FolioRun {
+  readonly index: number;
+  readonly pfn: Pfn;
+  readonly order: Order;
+  readonly nrFolios: number;
+  /** FolioFlag.*, as the page cache has them. */
+  readonly flags: number;
 }
 
 const TWO_32 = 0x1_0000_0000;
@@ -97,20 +107,28 @@ export class FolioSerCodec {
   }
 
   /** Writes one entry for each folio, all with the same flags, from the start of an area that holds zeroes. */
-  writeAll(area: VmallocArea, folios: readonly CachedFolio[], flags: number): void {
-    for (let first = 0; first < folios.length; first += this.#perPiece) {
-      const piece = folios.slice(first, first + this.#perPiece);
-      const bytes = new Uint8Array(piece.length * this.sizeBytes);
-      const view = new DataView(bytes.buffer);
-      let base = 0;
-      for (const folio of piece) {
-        put(view, base, this.#pfn, folio.pfn);
+  writeAll(area: VmallocArea, runs: Iterable<FolioRun>, flags: number): void {
+    const bytes = new Uint8Array(this.#perPiece * this.sizeBytes);
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    let base = 0;
+    const flush = (): void => {
+      area.write(at, bytes.subarray(0, base));
+      at += base;
+      base = 0;
+      bytes.fill(0);
+    };
+    for (const { pfn, index, order, nrFolios } of runs) {
+      const size = 2 ** order;
+      for (let i = 0; i < nrFolios; i++) {
+        put(view, base, this.#pfn, pfn + i * size);
         put(view, base, this.#flags, flags);
-        put(view, base, this.#index, folio.index);
+        put(view, base, this.#index, index + i * size);
         base += this.sizeBytes;
+        if (base === bytes.length) flush();
       }
-      area.write(first * this.sizeBytes, bytes);
     }
+    if (base > 0) flush();
   }
 
   /**

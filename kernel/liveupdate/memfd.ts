@@ -11,11 +11,11 @@ import {
   writePreservation,
 } from '../kho/vmalloc.ts';
 import { folioOf, folioPut } from '../mm/folio.ts';
-import { type CachedFolio, FolioFlag } from '../mm/page-cache.ts';
-import { Seal } from '../mm/shmem.ts';
+import { FolioFlag } from '../mm/page-cache.ts';
+import { Seal, type ShmemFile } from '../mm/shmem.ts';
 import { type VmallocArea, vfree, vmalloc } from '../mm/vmalloc-area.ts';
 import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
-import { type FolioSer, FolioSerCodec } from './folio-ser.ts';
+import { type FolioRun, type FolioSer, FolioSerCodec } from './folio-ser.ts';
 import { Memfd } from './memfd-file.ts';
 
 /** The fault site of freezing a file. */
@@ -116,28 +116,43 @@ export class MemfdHandler implements FileHandler {
       log.err(`memfd_luo: failed to pin folios: ${err}`);
       return err;
     }
-    const pinned = [...inode.pinnedFolios()];
-    const list = vmalloc(this.#ctx, pinned.length * this.#codec.sizeBytes, { zero: true });
+    const runs = pinnedRuns(inode, Math.ceil(inode.sizeBytes / memory.page.sizeBytes));
+    const count = runs.reduce((sum, run) => sum + run.nrFolios, 0);
+    const list = vmalloc(this.#ctx, count * this.#codec.sizeBytes, { zero: true });
     if (list === undefined) return ENOMEM;
-    const undo = (done: readonly CachedFolio[], err: Errno): Errno => {
-      for (const folio of done.toReversed()) kho.unpreserveFolio(folio);
+    const undo = (done: number, failure: Errno): Errno => {
+      this.#unpreserveFirst(runs, done);
       vfree(this.#ctx, list);
-      return err;
+      return failure;
     };
-    const flags = this.#abiFlags(FolioFlag.dirty | FolioFlag.uptodate);
-    for (const [i, folio] of pinned.entries()) {
-      const err = kho.preserveFolio(folio);
-      if (err !== 0) return undo(pinned.slice(0, i), err);
-      if ((folio.flags & FolioFlag.uptodate) !== 0) continue;
-      memory.fillPages(folio.pfn, 2 ** folio.order, ZERO_FILL);
-      inode.cache.changeFlags(folio.index, FolioFlag.uptodate);
+    let done = 0;
+    for (const run of runs) {
+      const size = 2 ** run.order;
+      for (let i = 0; i < run.nrFolios; i++) {
+        const failure = kho.preserveFolio({ pfn: (run.pfn + i * size) as Pfn, order: run.order });
+        if (failure !== 0) return undo(done, failure);
+        done++;
+      }
+      if ((run.flags & FolioFlag.uptodate) !== 0) continue;
+      memory.fillPages(run.pfn, run.nrFolios * size, ZERO_FILL);
+      for (let i = 0; i < run.nrFolios; i++) inode.cache.changeFlags(run.index + i * size, FolioFlag.uptodate);
     }
     inode.cache.setAllFlags(FolioFlag.dirty);
-    this.#codec.writeAll(list, pinned, flags);
+    this.#codec.writeAll(list, runs, this.#abiFlags(FolioFlag.dirty | FolioFlag.uptodate));
     const preservation = preserveVmalloc(this.#ctx, list);
-    if (isErrno(preservation)) return undo(pinned, preservation);
+    if (isErrno(preservation)) return undo(count, preservation);
     writePreservation(this.#ctx, this.#foliosAt(ser), preservation);
-    return { count: pinned.length, list };
+    return { count, list };
+  }
+
+  /** Unpreserves the first `count` folios of the runs. */
+  #unpreserveFirst(runs: readonly FolioRun[], count: number): void {
+    let left = count;
+    for (const { pfn, order, nrFolios } of runs) {
+      const nr = Math.min(nrFolios, left);
+      for (let i = 0; i < nr; i++) this.#ctx.kho.unpreserveFolio({ pfn: (pfn + i * 2 ** order) as Pfn, order });
+      left -= nr;
+    }
   }
 
   #foliosAt(ser: PhysAddr): PhysAddr {
@@ -296,6 +311,17 @@ export class MemfdHandler implements FileHandler {
     }
     kho.restoreFree(ser);
   }
+}
+
+/** The folios that hold the first `nrPages` pages of a file; a last one that reaches further is whole. */
+function pinnedRuns(inode: ShmemFile, nrPages: number): FolioRun[] {
+  const runs: FolioRun[] = [];
+  for (const run of inode.cache.runs()) {
+    const nrFolios = Math.min(run.nrFolios, Math.ceil((nrPages - run.index) / 2 ** run.order));
+    if (nrFolios <= 0) break;
+    runs.push({ ...run, nrFolios });
+  }
+  return runs;
 }
 
 /** phys_to_virt of a u64 that a predecessor wrote. @throws MachineFault where no RAM can be. */
