@@ -1,3 +1,4 @@
+import { releaseWith } from './abi-set.ts';
 import type { Change } from './change.ts';
 import { checkGolden, type GoldenResult } from './golden.ts';
 import { atStake, type HandoverProver, NO_PROVER, type Proof } from './prover.ts';
@@ -32,7 +33,10 @@ export async function check(before: Subject, after: Subject, options: CheckOptio
     return where === undefined ? change : { ...change, where };
   });
   const golden = options.golden === undefined ? [] : checkGolden(options.golden, [before, after]);
-  const proof = await (options.prover ?? NO_PROVER).prove(before.release, after.release, changes);
+  // A contract on its own is tried in the company that the other one keeps.
+  const lone = after.kind === 'contract' && after.set.root === undefined;
+  const next = lone ? releaseWith(before.release, after.name, after.set) : after.release;
+  const proof = await (options.prover ?? NO_PROVER).prove(before.release, next, changes);
   return {
     before: before.name,
     after: after.name,
@@ -74,6 +78,7 @@ export function checkJson(result: CheckResult): object {
     changes: result.changes.map(changeJson),
     handovers: result.proof.runs,
     ...(result.proof.notRun === undefined ? {} : { handoversNotRun: result.proof.notRun }),
+    ...(result.proof.notExercised?.length ? { handoversNotExercised: result.proof.notExercised } : {}),
     atStake: result.proof.notRun === undefined ? result.atStake : null,
     golden: result.golden,
     notes: result.notes,

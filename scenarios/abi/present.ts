@@ -156,6 +156,9 @@ function proofLines({ proof, atStake }: CheckResult): string[] {
     const clients = run.clientsBroken.length === 0 ? '' : `broken: ${run.clientsBroken.join(', ')}. `;
     for (const line of wrap(`${clients}${run.detail}`, WIDTH - 8)) lines.push(`        ${line}`);
   }
+  for (const reason of proof.notExercised ?? []) {
+    lines.push(...wrap(`not exercised: ${reason}`, WIDTH - 8).map((line) => `        ${line}`));
+  }
   return [...lines, '', `At stake: ${atStake.pages} pages, ${atStake.bytes} bytes.`, ''];
 }
 

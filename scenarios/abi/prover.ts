@@ -19,6 +19,8 @@ export interface ProofRun {
 /** What the handovers of a proof showed. */
 export interface Proof {
   readonly runs: readonly ProofRun[];
+  /** What could not be run because no codec can: a proposal took away what it needs. */
+  readonly notExercised?: readonly string[];
   /** Why no handover was run, when none was. */
   readonly notRun?: string;
 }
@@ -37,11 +39,12 @@ export const NO_PROVER: HandoverProver = {
   prove: () => Promise.resolve({ runs: [], notRun: 'no handover was run: the verdict is from the contracts alone' }),
 };
 
-/** What would be lost, over all runs: pages, and those pages in bytes. */
+/** What would be lost without anybody having been warned, over all runs: pages, and those pages in bytes. */
 export function atStake(proof: Proof): { pages: number; bytes: number } {
   let pages = 0;
   let bytes = 0;
   for (const run of proof.runs) {
+    if (run.outcome === 'cold-boot') continue;
     pages += run.pagesLost + run.pagesPhantom;
     bytes += (run.pagesLost + run.pagesPhantom) * run.pageSize;
   }

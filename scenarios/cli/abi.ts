@@ -38,7 +38,8 @@ export const abiDiffCommand: CommandRun = async ([a = '', b = ''], _options, con
 /** `khosim abi check A B` */
 export const abiCheckCommand: CommandRun = async ([a = '', b = ''], options, context) => {
   const [before, after] = [await findSubject(a), await findSubject(b)];
-  const result = await check(before, after, { golden: options.text('golden') });
+  const { simulatorProver } = await import('../abi/simulator-prover.ts');
+  const result = await check(before, after, { golden: options.text('golden'), prover: simulatorProver() });
   const format = options.text('format');
   if (context.json) context.printJson(checkJson(result));
   else if (format === 'ktap') context.terminal.stdout(checkKtap(result));
