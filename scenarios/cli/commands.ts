@@ -75,6 +75,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--digests-only', description: 'print digests in place of whole states' },
       { flags: '--no-numa', description: 'a kernel without NUMA' },
     ],
+    load: async () => (await import('./replay.ts')).replayCommand,
   },
   {
     name: 'matrix',
