@@ -309,8 +309,21 @@ export class RadixTree implements OutgoingMap {
 
   /** What a slot points to; undefined for nothing. @throws MachineFault for a pointer that no RAM can be at. */
   #child(slot: PhysAddr): PhysAddr | undefined {
-    let lo = this.#memory.readU32(slot);
-    let hi = this.#memory.readU32((slot + 4) as PhysAddr);
+    const memory = this.#memory;
+    const pageBytes = memory.page.sizeBytes;
+    const offset = slot % pageBytes;
+    const frame = offset % 8 === 0 ? memory.frameForRead(((slot - offset) / pageBytes) as Pfn) : 0;
+    let lo: number;
+    let hi: number;
+    if (frame > 0) {
+      const words = memory.frameWords(frame);
+      const at = memory.frameWordOffset(frame) + (offset >>> 2);
+      lo = words[at] as number;
+      hi = words[at + 1] as number;
+    } else {
+      lo = memory.readU32(slot);
+      hi = memory.readU32((slot + 4) as PhysAddr);
+    }
     if ((lo | hi) === 0) return undefined;
     if (this.geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
     const phys = this.#translate(lo, hi);
