@@ -18,6 +18,34 @@ function foldedTo(sum: number, modulus: number): number {
   return rest === 0 ? modulus : rest;
 }
 
+/** A checksum that one folio is being added to, piece by piece. */
+export class FolioChecksum {
+  readonly #arch: Arch;
+  readonly #csum: number;
+  #sum: number;
+
+  /** @param csum the sum so far, a u32; 0 to begin with. */
+  constructor(arch: Arch, csum: number) {
+    this.#arch = arch;
+    this.#csum = csum;
+    this.#sum = arch === 'arm64' ? 0 : csum;
+  }
+
+  /** Adds the folio's next bytes, as 32-bit words: at most 2^20, so that the sum is exact in a double. */
+  add(words: Uint32Array): void {
+    let sum = this.#sum;
+    for (let w = 0; w < words.length; w++) sum += words[w] as number;
+    this.#sum = foldedTo(sum, this.#arch === 'arm64' ? MOD_16 : MOD_32);
+  }
+
+  /** The new sum, a u32, now that the whole folio was added. */
+  finish(): number {
+    if (this.#arch !== 'arm64') return this.#sum;
+    const total = this.#csum + this.#sum;
+    return total > MOD_32 ? total - MOD_32 : total;
+  }
+}
+
 /**
  * Adds the content of `nrPages` pages to a checksum.
  * @param csum the sum so far, a u32; 0 to begin with.
@@ -25,15 +53,7 @@ function foldedTo(sum: number, modulus: number): number {
  * @throws MachineFault outside RAM.
  */
 export function csumPartial(arch: Arch, memory: PhysicalMemory, pfn: Pfn, nrPages: number, csum: number): number {
-  const modulus = arch === 'arm64' ? MOD_16 : MOD_32;
-  let sum = arch === 'arm64' ? 0 : csum;
-  for (let i = 0; i < nrPages; i++) {
-    const words = memory.pageWords((pfn + i) as Pfn);
-    // At most 16384 words of 32 bits on top of 32 bits: exact in a double.
-    for (let w = 0; w < words.length; w++) sum += words[w] as number;
-    sum = foldedTo(sum, modulus);
-  }
-  if (arch !== 'arm64') return sum;
-  const total = csum + sum;
-  return total > MOD_32 ? total - MOD_32 : total;
+  const folio = new FolioChecksum(arch, csum);
+  for (let i = 0; i < nrPages; i++) folio.add(memory.pageWords((pfn + i) as Pfn));
+  return folio.finish();
 }

@@ -398,12 +398,12 @@ export const FINDING_CODES = {
     'The range against the map.',
   ),
   'metadata-size': code(
-    'warning',
+    'error',
     'The kexec-metadata blob is shorter than its struct.',
     'Ignores it: previous release and kexec count are lost.',
     'blob-size.',
   ),
-  'metadata-version': code('warning', 'kexec-metadata has another version.', 'Warns and ignores it.', 'First field.'),
+  'metadata-version': code('error', 'kexec-metadata has another version.', 'Warns and ignores it.', 'First field.'),
   'metadata-release': code(
     'warning',
     'previous_release is empty, not terminated, or no release that could have written this handover.',

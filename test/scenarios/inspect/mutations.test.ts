@@ -62,7 +62,7 @@ test('every change to a real handover that a check can catch has its finding', (
       "memfd-vmalloc-first-0": "error vmalloc-first, warning preserved-unowned",
       "memfd-vmalloc-total-pages-2": "error vmalloc-count, warning memfd-array-size",
       "metadata-count-41": "",
-      "metadata-size-8": "warning metadata-size",
+      "metadata-size-8": "error metadata-size",
       "preserved-inside-scratch": "error preserved-in-scratch, warning preserved-unowned",
       "root-table-truncated-child-0": "error subtree-not-preserved, error test-folio",
       "scratch-array-len-2-of-3": "warning scratch-array-length",
