@@ -26,7 +26,7 @@ export function formatInspect(result: InspectResult): string {
     ...section('test_kho', testLines(document)),
     ...section('findings', findingLines(document.findings)),
   ];
-  return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
+  return `${lines.map((line) => cut(line.trimEnd(), WIDTH)).join('\n')}\n`;
 }
 
 function section(title: string, lines: readonly string[]): string[] {
