@@ -85,6 +85,10 @@ function checkStates(object: ExpectedObject, pages: PageStates, findings: Memory
   const restored = object.state === 'restored';
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i] as number;
+    if (nrPagesEach === 1) {
+      checkSinglePage(start as Pfn, restored, pages, findings);
+      continue;
+    }
     for (const run of pages.runs(start as Pfn, (start + nrPagesEach) as Pfn)) {
       const { flags } = run.state;
       if ((flags & PageFlag.free) !== 0) findings.lost.add(run.start, run.nrPages);
@@ -95,23 +99,51 @@ function checkStates(object: ExpectedObject, pages: PageStates, findings: Memory
   }
 }
 
+/** The same for a page on its own, of which there may be millions. */
+function checkSinglePage(pfn: Pfn, restored: boolean, pages: PageStates, findings: MemoryFindings): void {
+  if (pages.has(pfn, PageFlag.free)) findings.lost.add(pfn, 1);
+  else if (!pages.has(pfn, PageFlag.managed)) findings.unrestored.add(pfn, 1);
+  else if (restored) {
+    findings.restoredPages++;
+    noteWrong(
+      findings,
+      pfn,
+      1,
+      wrongOf(pages.has(pfn, PageFlag.reserved), pages.order(pfn), 0, pages.refcount(pfn), 1),
+    );
+  }
+}
+
 function checkRestoredBlock(object: ExpectedObject, start: number, pages: PageStates, findings: MemoryFindings): void {
   const { nrPagesEach } = object.blocks;
   const isFolio = object.order > 0;
   for (const run of pages.runs(start as Pfn, (start + nrPagesEach) as Pfn)) {
-    if ((run.state.flags & (PageFlag.free | PageFlag.managed)) !== PageFlag.managed) continue;
-    const { refcount, order } = run.state;
-    const head = run.start === start;
-    const wantedOrder = isFolio ? object.order : 0;
-    let wrong = '';
-    if ((run.state.flags & PageFlag.reserved) !== 0) wrong = 'PG_reserved set, as if it were not in use';
-    else if (order !== wantedOrder) wrong = `order ${order}, preserved with ${wantedOrder}`;
-    else if (isFolio && head && (refcount !== 1 || run.nrPages !== 1))
-      wrong = `reference count ${refcount} of a head page`;
-    else if (isFolio && !head && refcount !== 0) wrong = `reference count ${refcount} of a tail page`;
-    else if (!isFolio && refcount !== 1) wrong = `reference count ${refcount} of a single page`;
-    if (wrong === '') continue;
-    if (findings.wrongStateDetail === '') findings.wrongStateDetail = wrong;
-    findings.wrongState.add(run.start, run.nrPages);
+    const { refcount, order, flags } = run.state;
+    if ((flags & (PageFlag.free | PageFlag.managed)) !== PageFlag.managed) continue;
+    const isHead = run.start === start;
+    const wantedCount = isFolio && !isHead ? 0 : 1;
+    const reserved = (flags & PageFlag.reserved) !== 0;
+    // The head of a folio differs from its tails, so it is a run of its own.
+    const nrPages = isFolio && isHead ? 1 : run.nrPages;
+    noteWrong(
+      findings,
+      run.start,
+      nrPages,
+      wrongOf(reserved, order, isFolio ? object.order : 0, refcount, wantedCount),
+    );
+    if (nrPages < run.nrPages) noteWrong(findings, run.start + 1, run.nrPages - 1, 'tail pages look like their head');
   }
+}
+
+/** What is wrong with a restored page; empty when nothing is. */
+function wrongOf(reserved: boolean, order: number, wantedOrder: number, refcount: number, wantedCount: number): string {
+  if (reserved) return 'PG_reserved set, as if it were not in use';
+  if (order !== wantedOrder) return `order ${order}, preserved with ${wantedOrder}`;
+  return refcount === wantedCount ? '' : `reference count ${refcount} in place of ${wantedCount}`;
+}
+
+function noteWrong(findings: MemoryFindings, pfn: number, nrPages: number, wrong: string): void {
+  if (wrong === '') return;
+  if (findings.wrongStateDetail === '') findings.wrongStateDetail = wrong;
+  findings.wrongState.add(pfn, nrPages);
 }

@@ -7,7 +7,7 @@ import { applyCorruption, type LeftBehind } from './corruption.ts';
 import { ImpossibleStep } from './placement.ts';
 import { arriveReserveMem, carryReserveMem } from './reserve-mem.ts';
 import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
-import type { KexecSpec } from './schema.ts';
+import type { KexecSpec, Verb } from './schema.ts';
 import type { BootRequest } from './simulator.ts';
 import { preserveObject, restoreObject } from './steps.ts';
 import { crossSubtrees, renewSubtrees, retrieveSubtrees } from './subtrees.ts';
@@ -102,7 +102,7 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
     return;
   }
   arriveReserveMem(run);
-  look(run, false);
+  entry.lookPending = true;
   const wanted = spec.restore ?? 'all';
   for (const object of run.objects.objects.values()) {
     if (object.state !== 'crossed' || object.kind === 'reserve_mem' || wanted === 'none') continue;
@@ -123,7 +123,13 @@ export function closeKernel(run: RunState): void {
   entry.leakedByKernelPages = Math.max(unrestoredPages(entry) - objectPages, 0);
 }
 
+/** A look at everything, before a step changes what the last jump left. */
+export function lookBefore(run: RunState, verb: Verb): void {
+  if (run.entry.lookPending && verb !== 'kexec' && verb !== 'corrupt') look(run, false);
+}
+
 function look(run: RunState, final: boolean): void {
+  run.entry.lookPending = false;
   const { context } = run.kernel;
   run.objects.check(context.memory, context.pages, run.entry.ledger, final, (pfn, kind) => run.tell(pfn, kind));
 }

@@ -33,6 +33,8 @@ export interface KernelEntry {
   incoming?: PreservedBlocks;
   /** Its life is over: the last look was taken. */
   closed: boolean;
+  /** Nothing has looked at what its predecessor left yet. */
+  lookPending: boolean;
 }
 
 /** A step as the timeline keeps it: the patches of control state that it made, forwards and backwards. */
@@ -67,6 +69,8 @@ export class RunState {
   readonly corruptions: CorruptSpec[] = [];
   /** The step that is being done. */
   step: ScenarioStep | undefined;
+  /** The last step that is over, as `stepName` names it. */
+  lastDone = 'power on';
 
   constructor(scenario: Scenario, machine: Machine, page: PageSize, seed: number, sessions: SessionBook) {
     this.scenario = scenario;
@@ -113,6 +117,7 @@ export class RunState {
       leakedByKernelPages: 0,
       figures: {},
       closed: false,
+      lookPending: false,
     };
     this.kernels.push(entry);
     return entry;
@@ -137,7 +142,7 @@ export class RunState {
   tell(pfn: Pfn, kind: 'damaged' | 'lost' | 'leaked' | 'wrongState'): string {
     const address = hex(physOf(this.page, pfn));
     const { context } = this.kernel;
-    const where = `found after ${this.stepName()}, kernel ${this.entry.number}`;
+    const where = `found after ${this.lastDone}, kernel ${this.entry.number}`;
     if (kind === 'leaked') return `page ${address} was preserved and never restored; ${where}`;
     if (kind === 'wrongState') return `page ${address} came back with another order or reference count; ${where}`;
     const backing = context.memory.contains(physOf(this.page, pfn)) ? context.memory.backing(pfn) : undefined;

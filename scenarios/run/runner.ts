@@ -7,7 +7,7 @@ import { type BootHandoff, Machine, type PageSize, type PhysAddr, physOf } from 
 import { InputError } from '../input-error.ts';
 import { figuresOf } from './figures.ts';
 import { judge, totalsOf, verdictOf } from './judge.ts';
-import { closeKernel, kexecStep, preserveAgain, restoreAny } from './kexec-step.ts';
+import { closeKernel, kexecStep, lookBefore, preserveAgain, restoreAny } from './kexec-step.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { planMachine } from './machine-plan.ts';
 import { ImpossibleStep } from './placement.ts';
@@ -77,6 +77,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
     run.step = step;
     const result = oneStep(run, step, request, options);
     noteStep(run, step, result);
+    run.lastDone = run.stepName();
   }
   closeKernel(run);
   return { result: resultOf(run), timeline: run.timeline, state: run };
@@ -104,6 +105,7 @@ function oneStep(
   options: RunOptions,
 ): string {
   if (run.dead) return 'not run';
+  lookBefore(run, step.verb);
   try {
     const result = perform(run, step, request, options);
     if (typeof result === 'string') return result;
