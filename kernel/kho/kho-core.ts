@@ -5,7 +5,14 @@ import type { Folio, Kho, SubtreeLocation } from './kho.ts';
 import type { OutgoingMap } from './memory-map.ts';
 import { makeOutgoingMap } from './outgoing-map.ts';
 import type { IncomingHandover } from './populate.ts';
-import { type PreserveHooks, preserveFolio, preservePages, unpreserveFolio, unpreservePages } from './preserve.ts';
+import {
+  type PreserveHooks,
+  preserveFolio,
+  preserveFolios,
+  preservePages,
+  unpreserveFolio,
+  unpreservePages,
+} from './preserve.ts';
 import { PreservedPages } from './restore.ts';
 import { OutgoingRootFdt, type SubtreeEntry } from './root-fdt.ts';
 import { overlapsScratch, type ScratchArea } from './scratch.ts';
@@ -187,6 +194,12 @@ export class KhoCore implements Kho {
   preserveFolio(folio: Folio): 0 | Errno {
     const hooks = this.#hooks;
     return isErrno(hooks) ? hooks : preserveFolio(hooks, folio.pfn, folio.order);
+  }
+
+  /** Preserves `count` folios of one order that lie one behind the other, as so many calls of `preserveFolio`. */
+  preserveFolios(first: Folio, count: number): 0 | Errno {
+    const hooks = this.#hooks;
+    return isErrno(hooks) ? hooks : preserveFolios(hooks, first.pfn, first.order, count);
   }
 
   unpreserveFolio(folio: Folio): void {

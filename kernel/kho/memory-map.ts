@@ -9,6 +9,12 @@ export interface OutgoingMap {
   readonly kind: 'radix-tree' | 'chunk-list';
   /** Records one block of 2^order pages. 0, or -ENOMEM, -ERANGE. Recording a block twice is success. */
   preserve(pfn: Pfn, order: Order): 0 | Errno;
+  /**
+   * Records `count` blocks of one order that lie one behind the other, as so many calls of `preserve` would, in less
+   * time. 0, or the error of the first that could not be recorded; those before it stay. Absent where there is no
+   * shorter way.
+   */
+  preserveRun?(pfn: Pfn, order: Order, count: number): 0 | Errno;
   /** Forgets one block; what was never recorded is ignored (a WARN where the kernel has one). */
   unpreserve(pfn: Pfn, order: Order): void;
   /**

@@ -31,6 +31,22 @@ export function preserveFolio(hooks: PreserveHooks, pfn: Pfn, order: Order): 0 |
   return hooks.map.preserve(pfn, order);
 }
 
+/**
+ * Preserves `count` folios of one order that lie one behind the other, as so many calls of `preserveFolio` would.
+ * 0, or the error of the first that could not be preserved; those before it stay so.
+ */
+export function preserveFolios(hooks: PreserveHooks, pfn: Pfn, order: Order, count: number): 0 | Errno {
+  const { map, page } = hooks;
+  const blockPages = 2 ** order;
+  const overlaps = hooks.scratchOverlaps?.(pfn * page.sizeBytes, count * blockPages * page.sizeBytes) === true;
+  if (!overlaps && map.preserveRun !== undefined) return map.preserveRun(pfn, order, count);
+  for (let i = 0; i < count; i++) {
+    const err = preserveFolio(hooks, (pfn + i * blockPages) as Pfn, order);
+    if (err !== 0) return err;
+  }
+  return 0;
+}
+
 /** Unpreserves a folio; it must be the one that was preserved, of the same order. */
 export function unpreserveFolio(hooks: PreserveHooks, pfn: Pfn, order: Order): void {
   hooks.map.unpreserve(pfn, order);

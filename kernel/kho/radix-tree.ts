@@ -177,9 +177,41 @@ export class RadixTree implements OutgoingMap {
     return 0;
   }
 
-  #preserveAny(pfn: number, order: number): 0 | Errno {
+  /**
+   * Preserves `count` blocks of one order that lie one behind the other: exactly what as many calls of `preserve` in
+   * ascending order do, with whole words of a leaf filled at once. Keys of such blocks are neighbours.
+   *
+   *     leaf    |................|###............|     the first key of each leaf goes down the tree,
+   *              ^^^ filled words  ^^               the rest are filled in
+   *
+   * @returns 0, or the error of the first block that could not be preserved; those before it stay so.
+   */
+  preserveRun(pfn: Pfn, order: Order, count: number): 0 | Errno {
+    const blockPages = 2 ** order;
+    const leafKeys = this.#bitmapMask + 1;
+    for (let done = 0; done < count; ) {
+      const at = (pfn + done * blockPages) as Pfn;
+      const { lo, hi } = this.#keyOf(at, order);
+      const err = this.addKey(lo, hi);
+      if (err !== 0) return err;
+      const bit = lo & this.#bitmapMask;
+      let nrKeys = Math.min(count - done, leafKeys - bit);
+      // Beyond all addresses keys are no neighbours any more, and a leaf outside whole pages is not kept in hand.
+      const last = this.#keyOf(at + (nrKeys - 1) * blockPages, order);
+      if (last.hi !== hi || last.lo !== lo + nrKeys - 1 || !this.#inLastLeaf(lo | 0, hi | 0)) nrKeys = 1;
+      else fillBits(this.#lastWords, this.#lastOffset, bit, bit + nrKeys);
+      done += nrKeys;
+    }
+    return 0;
+  }
+
+  #keyOf(pfn: number, order: number) {
     const phys = this.#physOf(pfn);
-    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    return encodeKey(this.geometry, phys.lo, phys.hi, order);
+  }
+
+  #preserveAny(pfn: number, order: number): 0 | Errno {
+    const key = this.#keyOf(pfn, order);
     return this.addKey(key.lo, key.hi);
   }
 
@@ -197,8 +229,7 @@ export class RadixTree implements OutgoingMap {
         return;
       }
     }
-    const phys = this.#physOf(pfn);
-    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    const key = this.#keyOf(pfn, order);
     this.delKey(key.lo, key.hi);
   }
 
@@ -463,4 +494,19 @@ export class RadixTree implements OutgoingMap {
     const nodes = nodesPerLevel.reduce((sum, count) => sum + count, 0);
     return { nodesPerLevel, nodes, keys, bytes: nodes * this.geometry.page.sizeBytes };
   }
+}
+
+/** Sets the bits [from, to) of a bitmap that starts at word `offset`. */
+function fillBits(words: Uint32Array, offset: number, from: number, to: number): void {
+  const first = from >>> 5;
+  const last = (to - 1) >>> 5;
+  const head = -1 << (from & 31);
+  const tail = -1 >>> (31 - ((to - 1) & 31));
+  if (first === last) {
+    words[offset + first] = (words[offset + first] as number) | (head & tail);
+    return;
+  }
+  words[offset + first] = (words[offset + first] as number) | head;
+  words.fill(0xffff_ffff, offset + first + 1, offset + last);
+  words[offset + last] = (words[offset + last] as number) | tail;
 }

@@ -1,0 +1,88 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { ENOMEM } from '../../../kernel/errno.ts';
+import { radixGeometry } from '../../../kernel/kho/geometry.ts';
+import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
+import {
+  type Order,
+  PAGE_SIZES,
+  type PageSize,
+  type Pfn,
+  PhysicalMemory,
+  physAddr,
+  physOf,
+} from '../../../machine/index.ts';
+import { BumpAllocator } from './bump-allocator.ts';
+
+const TIB = 2 ** 40;
+
+function makeTree(page: PageSize, failAfter = Number.POSITIVE_INFINITY) {
+  const memory = new PhysicalMemory(page, [{ base: physAddr(0), sizeBytes: 16 * TIB, nid: 0 }]);
+  const alloc = new BumpAllocator(memory, 0x4000_0000);
+  const tree = new RadixTree(memory, radixGeometry(page), alloc);
+  expect(tree.init()).toBe(0);
+  alloc.failAfter = failAfter;
+  return { memory, alloc, tree };
+}
+
+/** Every byte that a tree wrote, by address. */
+function contents(memory: PhysicalMemory): [number, string][] {
+  return [...memory.writtenPages()].map((pfn) => {
+    const words = memory.pageWords(pfn);
+    return [pfn, `${words.length}:${words.reduce((sum, word, i) => (Math.imul(sum, 31) + word * (i + 1)) | 0, 0)}`];
+  });
+}
+
+describe.each(PAGE_SIZES)('runs of blocks of $name pages', (page) => {
+  const leafKeys = page.sizeBytes * 8;
+
+  test('are preserved to the same bytes and results as block by block, short of memory too', () => {
+    const run = fc.record({
+      order: fc.oneof(fc.nat(3), fc.integer({ min: 8, max: 13 })),
+      // Often close to the end of a leaf, or of a word.
+      at: fc.oneof(
+        fc.nat(80),
+        fc.integer({ min: leafKeys - 70, max: leafKeys + 70 }),
+        fc.nat(2 ** 10).map((i) => i * leafKeys - 1),
+      ),
+      count: fc.oneof(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 1, max: 2000 })),
+    });
+    fc.assert(
+      fc.property(fc.array(run, { minLength: 1, maxLength: 5 }), fc.integer({ min: 0, max: 30 }), (runs, nrNodes) => {
+        const bulk = makeTree(page, nrNodes);
+        const single = makeTree(page, nrNodes);
+        for (const { order, at, count } of runs) {
+          const pfn = Math.max(at, 0) * 2 ** order;
+          let expected = 0;
+          for (let i = 0; i < count && expected === 0; i++) {
+            expected = single.tree.preserve((pfn + i * 2 ** order) as Pfn, order as Order);
+          }
+          expect(bulk.tree.preserveRun(pfn as Pfn, order as Order, count)).toBe(expected);
+        }
+        expect(bulk.tree.stats()).toEqual(single.tree.stats());
+        expect(contents(bulk.memory)).toEqual(contents(single.memory));
+      }),
+      { numRuns: 20, seed: 7 },
+    );
+  });
+
+  test('fill two leaves to the last bit, and can be taken back one by one', () => {
+    const { tree } = makeTree(page);
+    const nrLeaves = 2;
+    expect(tree.preserveRun(0 as Pfn, 0 as Order, nrLeaves * leafKeys)).toBe(0);
+    expect(tree.stats()).toMatchObject({ keys: nrLeaves * leafKeys });
+    expect(tree.stats().nodesPerLevel[0]).toBe(nrLeaves);
+    tree.unpreserve(5 as Pfn, 0 as Order);
+    expect(tree.stats().keys).toBe(nrLeaves * leafKeys - 1);
+  });
+
+  test('stop at the first block that finds no memory for its leaf', () => {
+    const { tree } = makeTree(page, radixGeometry(page).depth - 1);
+    expect(tree.preserveRun(0 as Pfn, 0 as Order, 2 * leafKeys)).toBe(ENOMEM);
+    let last = -1;
+    tree.forEach((lo, hi) => {
+      last = hi * 2 ** 32 + lo;
+    });
+    expect(last).toBe(physOf(page, (leafKeys - 1) as Pfn));
+  });
+});
