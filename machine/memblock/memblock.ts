@@ -1,7 +1,6 @@
 import { ctz, NUMA_NO_NODE } from '../units.ts';
+import { MemblockAllocations } from './allocations.ts';
 import {
-  DEFAULT_LOW_ADDRESS_LIMIT,
-  MEMBLOCK_ALLOC_ACCESSIBLE,
   MEMBLOCK_HOTPLUG,
   MEMBLOCK_KHO_SCRATCH,
   MEMBLOCK_MIRROR,
@@ -12,14 +11,10 @@ import {
   MEMBLOCK_RSRV_KERN,
   MEMBLOCK_RSRV_NOINIT,
   PHYS_ADDR_MAX,
-  SMP_CACHE_BYTES,
 } from './flags.ts';
 import { FreeRanges } from './free-ranges.ts';
-import type { MemblockOptions } from './options.ts';
-import { RegionArrays } from './region-arrays.ts';
 import { NO_REGION, type RegionTable, type RegionTableVersion } from './region-table.ts';
-import { cappedEnd, hexPa, roundDown64, roundUp64, wrappingAdd } from './u64.ts';
-import { zeroPhysicalRange } from './zero.ts';
+import { cappedEnd, roundDown64, roundUp64, wrappingAdd } from './u64.ts';
 
 /** A state of memblock that can be gone back to: both tables and every switch. */
 export interface MemblockVersion {
@@ -55,17 +50,9 @@ export interface FreedPages {
  *
  * @throws MemblockStop (or what the `stop` option throws) where memblock stops the kernel.
  */
-export class Memblock extends RegionArrays {
+export class Memblock extends MemblockAllocations {
   /** `kernelcore=mirror`: without it, marking memory as mirrored does nothing. */
   mirroredKernelcore = false;
-  /** kho_scratch_overlap, which huge pages must avoid (7.3 on); set once the scratch areas are known. */
-  scratchOverlap: ((base: number, sizeBytes: number) => boolean) | undefined;
-  readonly #lowAddressLimit: number;
-
-  constructor(options: MemblockOptions & { readonly lowAddressLimit?: number }) {
-    super(options);
-    this.#lowAddressLimit = options.lowAddressLimit ?? DEFAULT_LOW_ADDRESS_LIMIT;
-  }
 
   // --- adding and removing ---------------------------------------------------------------------------------------
 
@@ -75,23 +62,16 @@ export class Memblock extends RegionArrays {
     return this.addRange(this.memory, base, sizeBytes, this.maxNumnodes, MEMBLOCK_NONE);
   }
 
+  /** Memory of a node, with flags. */
   addNode(base: number, sizeBytes: number, nid: number, flags: number = MEMBLOCK_NONE): number {
     this.debugRange('memblock_add_node', base, sizeBytes, ` nid=${nid} flags=${flags.toString(16)}`);
     return this.addRange(this.memory, base, sizeBytes, nid, flags);
   }
 
+  /** Takes a range out of memory. */
   remove(base: number, sizeBytes: number): number {
     this.debugRange('memblock_remove', base, sizeBytes, '');
     return this.removeRange(this.memory, base, sizeBytes);
-  }
-
-  reserve(base: number, sizeBytes: number): number {
-    return this.reserveNode(base, sizeBytes, NUMA_NO_NODE, MEMBLOCK_NONE);
-  }
-
-  /** Reserves for the kernel: what the default scratch sizes count. */
-  reserveKern(base: number, sizeBytes: number): number {
-    return this.reserveNode(base, sizeBytes, NUMA_NO_NODE, MEMBLOCK_RSRV_KERN);
   }
 
   /** From now on a full array may be doubled; before, it is a panic. */
@@ -101,10 +81,12 @@ export class Memblock extends RegionArrays {
 
   // --- flags and nodes -------------------------------------------------------------------------------------------
 
+  /** Memory that may be unplugged. */
   markHotplug(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_HOTPLUG);
   }
 
+  /** Memory that stays. */
   clearHotplug(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.memory, base, sizeBytes, false, MEMBLOCK_HOTPLUG);
   }
@@ -116,26 +98,32 @@ export class Memblock extends RegionArrays {
     return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_MIRROR);
   }
 
+  /** Memory that is not in the direct map, and so never allocated. */
   markNomap(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_NOMAP);
   }
 
+  /** Memory that is in the direct map after all. */
   clearNomap(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.memory, base, sizeBytes, false, MEMBLOCK_NOMAP);
   }
 
+  /** Scratch: what scratch-only mode allocates from. */
   markKhoScratch(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.memory, base, sizeBytes, true, MEMBLOCK_KHO_SCRATCH);
   }
 
+  /** No scratch any more. */
   clearKhoScratch(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.memory, base, sizeBytes, false, MEMBLOCK_KHO_SCRATCH);
   }
 
+  /** The struct pages of what is reserved there are not to be initialised. */
   reservedMarkNoinit(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.reserved, base, sizeBytes, true, MEMBLOCK_RSRV_NOINIT);
   }
 
+  /** What is reserved there counts as the kernel's own. */
   reservedMarkKern(base: number, sizeBytes: number): number {
     return this.setClearFlag(this.reserved, base, sizeBytes, true, MEMBLOCK_RSRV_KERN);
   }
@@ -195,137 +183,9 @@ export class Memblock extends RegionArrays {
     return this.setRangeNode(table, base, sizeBytes, nid);
   }
 
-  // --- allocating ------------------------------------------------------------------------------------------------
-
-  /**
-   * Allocates from [start, end), on a node if one is given, elsewhere too unless `exactNid`. Size 0 "succeeds" and
-   * reserves nothing; alignment 0 counts as 64. Only a search that the node satisfied records the node.
-   * @returns the address, 0 for none.
-   */
-  allocRangeNid(
-    sizeBytes: number,
-    align: number,
-    start: number,
-    end: number,
-    nid: number = NUMA_NO_NODE,
-    exactNid = false,
-  ): number {
-    if (align === 0) align = SMP_CACHE_BYTES;
-    let flags = this.chooseFlags();
-    for (;;) {
-      let found = this.findInRangeNode(sizeBytes, align, start, end, nid, flags);
-      if (found !== 0 && this.reserveNode(found, sizeBytes, nid, MEMBLOCK_RSRV_KERN) === 0) return found;
-      if (this.isValidNode(nid) && !exactNid) {
-        found = this.findInRangeNode(sizeBytes, align, start, end, NUMA_NO_NODE, flags);
-        if (found !== 0 && this.reserveKern(found, sizeBytes) === 0) return found;
-      }
-      if ((flags & MEMBLOCK_MIRROR) === 0) return 0;
-      flags &= ~MEMBLOCK_MIRROR;
-      this.warnNotMirrored(sizeBytes);
-    }
-  }
-
-  /** Allocates from [start, end); `end` 0 is the current limit (`memblock_phys_alloc_range`). */
-  physAllocRange(sizeBytes: number, align: number, start: number, end: number): number {
-    this.#debugAlloc('memblock_phys_alloc_range', sizeBytes, align, undefined, start, end);
-    return this.allocRangeNid(sizeBytes, align, start, end);
-  }
-
-  physAlloc(sizeBytes: number, align: number): number {
-    return this.physAllocRange(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE);
-  }
-
-  physAllocTryNid(sizeBytes: number, align: number, nid: number): number {
-    return this.allocRangeNid(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, nid, false);
-  }
-
-  /** The virtual-address forms: never above the current limit, and the minimum is dropped when it cannot be met. */
-  #allocInternal(size: number, align: number, min: number, max: number, nid: number, exactNid: boolean): number {
-    if (max > this.currentLimit) max = this.currentLimit;
-    const found = this.allocRangeNid(size, align, min, max, nid, exactNid);
-    if (found !== 0 || min === 0) return found;
-    return this.allocRangeNid(size, align, 0, max, nid, exactNid);
-  }
-
-  /** On that node or not at all; not zeroed. */
-  allocExactNidRaw(sizeBytes: number, align: number, min: number, max: number, nid: number): number {
-    this.#debugAlloc('memblock_alloc_exact_nid_raw', sizeBytes, align, nid, min, max);
-    return this.#allocInternal(sizeBytes, align, min, max, nid, true);
-  }
-
-  /** Preferably on that node; not zeroed. */
-  allocTryNidRaw(sizeBytes: number, align: number, min: number, max: number, nid: number): number {
-    this.#debugAlloc('memblock_alloc_try_nid_raw', sizeBytes, align, nid, min, max);
-    return this.#allocInternal(sizeBytes, align, min, max, nid, false);
-  }
-
-  /**
-   * Preferably on that node; zeroed.
-   * @throws MachineFault when the memory is not RAM after all.
-   */
-  allocTryNid(sizeBytes: number, align: number, min: number, max: number, nid: number): number {
-    this.#debugAlloc('memblock_alloc_try_nid', sizeBytes, align, nid, min, max);
-    const found = this.#allocInternal(sizeBytes, align, min, max, nid, false);
-    if (found !== 0 && this.physicalMemory !== undefined) {
-      zeroPhysicalRange(this.physicalMemory, found, found + sizeBytes);
-    }
-    return found;
-  }
-
-  alloc(sizeBytes: number, align: number): number {
-    return this.allocTryNid(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, NUMA_NO_NODE);
-  }
-
-  allocRaw(sizeBytes: number, align: number): number {
-    return this.allocTryNidRaw(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, NUMA_NO_NODE);
-  }
-
-  allocFrom(sizeBytes: number, align: number, min: number): number {
-    return this.allocTryNid(sizeBytes, align, min, MEMBLOCK_ALLOC_ACCESSIBLE, NUMA_NO_NODE);
-  }
-
-  /** Below the low limit. */
-  allocLow(sizeBytes: number, align: number): number {
-    return this.allocTryNid(sizeBytes, align, 0, this.#lowAddressLimit, NUMA_NO_NODE);
-  }
-
-  allocNode(sizeBytes: number, align: number, nid: number): number {
-    return this.allocTryNid(sizeBytes, align, 0, MEMBLOCK_ALLOC_ACCESSIBLE, nid);
-  }
-
-  /**
-   * A huge page, aligned to its size, never mirrored, never in scratch; marked so that scratch sizes do not count it
-   * (`memblock_alloc_hugetlb`, 7.3).
-   */
-  allocHugetlb(sizeBytes: number, nid: number, exactNid: boolean): number {
-    const flags = this.chooseFlags() & ~MEMBLOCK_MIRROR;
-    let start = 0;
-    let end = MEMBLOCK_ALLOC_ACCESSIBLE;
-    for (;;) {
-      const found = this.findInRangeNode(sizeBytes, sizeBytes, start, end, nid, flags);
-      if (found === 0) {
-        if (!this.isValidNode(nid) || exactNid) return 0;
-        nid = NUMA_NO_NODE;
-        start = 0;
-        end = MEMBLOCK_ALLOC_ACCESSIBLE;
-      } else if (this.scratchOverlap?.(found, sizeBytes) === true) {
-        if (this.bottomUp) start = found + sizeBytes;
-        else end = found;
-      } else {
-        return this.reserveNode(found, sizeBytes, nid, MEMBLOCK_RSRV_KERN | MEMBLOCK_RSRV_HUGETLB) === 0 ? found : 0;
-      }
-    }
-  }
-
-  #debugAlloc(name: string, size: number, align: number, nid: number | undefined, from: number, max: number): void {
-    if (!this.options.debug) return;
-    const node = nid === undefined ? '' : ` nid=${nid}`;
-    const range = `from=${hexPa(from)} max_addr=${hexPa(max)}`;
-    this.options.log?.('info', `${name}: ${size} bytes align=0x${align.toString(16)}${node} ${range}`);
-  }
-
   // --- asking ----------------------------------------------------------------------------------------------------
 
+  /** Whether an address is in memory. */
   isMemory(addr: number): boolean {
     return this.memory.search(addr) !== NO_REGION;
   }
@@ -336,6 +196,7 @@ export class Memblock extends RegionArrays {
     return pos !== NO_REGION && (this.memory.flags(pos) & MEMBLOCK_NOMAP) === 0;
   }
 
+  /** Whether an address is reserved. */
   isReserved(addr: number): boolean {
     return this.reserved.search(addr) !== NO_REGION;
   }
@@ -351,6 +212,7 @@ export class Memblock extends RegionArrays {
     return this.overlapsRegion(this.reserved, base, sizeBytes);
   }
 
+  /** Whether a range overlaps any region of a table; touching is not overlapping. */
   overlapsRegion(table: RegionTable, base: number, sizeBytes: number): boolean {
     const pos = table.firstEndingAbove(base);
     return pos !== NO_REGION && table.base(pos) < cappedEnd(base, sizeBytes);

@@ -14,6 +14,8 @@ export interface MemblockOptions {
   /** Sizes of the static arrays, 128 each by default, at least 1 (arm64 has more for `reserved` with EFI). */
   readonly initMemoryRegions?: number;
   readonly initReservedRegions?: number;
+  /** The architecture's low limit (ARCH_LOW_ADDRESS_LIMIT), the last byte below 4 GiB by default. */
+  readonly lowAddressLimit?: number;
   /** The kernel's log lines; `info` ones only with `debug` (`memblock=debug`). */
   readonly log?: (level: 'err' | 'warn' | 'info', text: string) => void;
   readonly debug?: boolean;

@@ -1,5 +1,4 @@
 import type { PhysicalMemory } from '../physical-memory.ts';
-import type { PhysAddr } from '../units.ts';
 import {
   MEMBLOCK_ALLOC_ACCESSIBLE,
   MEMBLOCK_ALLOC_NOLEAKTRACE,
@@ -12,10 +11,10 @@ import {
 } from './flags.ts';
 import { FreeRanges } from './free-ranges.ts';
 import type { MemblockOptions } from './options.ts';
+import { writeRegionArray } from './region-bytes.ts';
 import { NO_REGION, RegionTable } from './region-table.ts';
 import { type MemblockCost, MemblockStop } from './reports.ts';
-import { cappedEnd, hexPa, hexU64, highestAligned, roundUp64, sizeBetween, toU64, wrappingAdd } from './u64.ts';
-import { zeroPhysicalRange } from './zero.ts';
+import { cappedEnd, hexPa, hexU64, highestAligned, roundUp64, sizeBetween, wrappingAdd } from './u64.ts';
 
 /** The regions that an isolated range consists of, as indices of the kernel's array: [start, end), 0 and 0 for none. */
 export interface IsolatedRange {
@@ -170,7 +169,7 @@ export class RegionArrays {
     this.cost.doublings++;
     this.cost.bytesMoved += oldBytes;
     this.#checkOverlap();
-    if (this.physicalMemory !== undefined) this.#writeArray(this.physicalMemory, table);
+    if (this.physicalMemory !== undefined) writeRegionArray(this.physicalMemory, table, this.numa);
     if (oldArray !== 0) this.free(oldArray, oldAllocBytes);
     if (this.reserveNode(addr, newAllocBytes, -1, MEMBLOCK_RSRV_KERN) !== 0) {
       this.stop(new MemblockStop('bug', `BUG at memblock_double_array: ${table.name} array not reserved`));
@@ -189,39 +188,14 @@ export class RegionArrays {
     }
   }
 
-  #writeArray(memory: PhysicalMemory, table: RegionTable): void {
-    const bytes = new Uint8Array(table.count * MEMBLOCK_REGION_BYTES);
-    const view = new DataView(bytes.buffer);
-    let at = 0;
-    for (let pos = table.first(); pos !== NO_REGION; pos = table.next(pos)) {
-      const base = table.base(pos);
-      const size = sizeBetween(base, table.end(pos));
-      if (base + size <= Number.MAX_SAFE_INTEGER) {
-        view.setUint32(at, base >>> 0, true);
-        view.setUint32(at + 4, base / 0x1_0000_0000, true);
-        view.setUint32(at + 8, size >>> 0, true);
-        view.setUint32(at + 12, size / 0x1_0000_0000, true);
-      } else {
-        view.setBigUint64(at, toU64(base), true);
-        view.setBigUint64(at + 8, toU64(size), true);
-      }
-      view.setUint32(at + 16, table.flags(pos), true);
-      view.setInt32(at + 20, this.numa ? table.nid(pos) : 0, true);
-      at += MEMBLOCK_REGION_BYTES;
-    }
-    memory.writeBytes(table.arrayPhys as PhysAddr, bytes);
-    const used = table.arrayPhys + bytes.length;
-    zeroPhysicalRange(memory, used, table.arrayPhys + table.max * MEMBLOCK_REGION_BYTES);
-  }
-
   /**
    * Writes the arrays that lie in RAM there, as the kernel has them: 24 bytes a region. A doubling does so by itself
    * when RAM was handed in; what changes afterwards is written only by this call.
    * @throws MachineFault when an array lies outside RAM.
    */
   writeArrays(memory: PhysicalMemory): void {
-    if (this.memory.arrayPhys !== 0) this.#writeArray(memory, this.memory);
-    if (this.reserved.arrayPhys !== 0) this.#writeArray(memory, this.reserved);
+    if (this.memory.arrayPhys !== 0) writeRegionArray(memory, this.memory, this.numa);
+    if (this.reserved.arrayPhys !== 0) writeRegionArray(memory, this.reserved, this.numa);
   }
 
   // --- ranges ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import { PHYS_ADDR_MAX } from './flags.ts';
+import { CHUNK_MASK, CHUNK_REGIONS, CHUNK_SHIFT, Chunk, END, FIELD_SHIFT, FLAGS, NID } from './region-chunk.ts';
 import { toU64 } from './u64.ts';
 
 /*
@@ -14,57 +15,8 @@ import { toU64 } from './u64.ts';
  * kernel's array would have at which index is told by a Fenwick tree over the chunk lengths.
  */
 
-const CHUNK_SHIFT = 9;
-const CHUNK_REGIONS = 1 << CHUNK_SHIFT;
-const CHUNK_MASK = CHUNK_REGIONS - 1;
-/** What a new chunk has room for. */
-const FIRST_REGIONS = 16;
-
 /** No region: behind the last, before the first, not found. */
 export const NO_REGION = -1;
-
-/** Numbers of a region in a chunk: base, end, flags, nid. */
-const FIELD_SHIFT = 2;
-const END = 1;
-const FLAGS = 2;
-const NID = 3;
-
-class Chunk {
-  epoch: number;
-  length = 0;
-  /** Room for a power of two of regions, up to CHUNK_REGIONS. */
-  data: Float64Array;
-
-  constructor(epoch: number, from?: Chunk) {
-    this.epoch = epoch;
-    this.length = from?.length ?? 0;
-    this.data = from?.data.slice() ?? new Float64Array(FIRST_REGIONS << FIELD_SHIFT);
-  }
-
-  /** Makes room for `length` regions. */
-  reserveRoom(length: number): void {
-    let room = this.data.length >>> FIELD_SHIFT;
-    if (length <= room) return;
-    while (room < length) room *= 2;
-    const data = new Float64Array(room << FIELD_SHIFT);
-    data.set(this.data);
-    this.data = data;
-  }
-
-  /** Makes or closes a gap: what was at `from` and behind lies at `to` and behind afterwards. */
-  shift(from: number, to: number): void {
-    this.data.copyWithin(to << FIELD_SHIFT, from << FIELD_SHIFT, this.length << FIELD_SHIFT);
-    this.length += to - from;
-  }
-
-  /** Takes the regions of `other` from `from` on. */
-  takeTail(other: Chunk, from: number): void {
-    this.reserveRoom(other.length - from);
-    this.data.set(other.data.subarray(from << FIELD_SHIFT, other.length << FIELD_SHIFT));
-    this.length = other.length - from;
-    other.length = from;
-  }
-}
 
 /** A state of a table that can be gone back to. */
 export interface RegionTableVersion {

@@ -168,3 +168,30 @@ test('a table of many chunks keeps order, index and place', () => {
   while (table.count > 0) table.remove(table.at(table.count >> 1));
   expect(table.first()).toBe(NO_REGION);
 });
+
+test('with memblock=debug, every call is a line of the log', () => {
+  const lines: string[] = [];
+  const log = (level: string, text: string) => lines.push(`${level} ${text}`);
+  const memblock = new Memblock({ page: PAGE_4K, debug: true, log, initReservedRegions: 2 });
+  memblock.addNode(MIB, MIB, 1, 1);
+  memblock.allowResize();
+  memblock.mirroredKernelcore = true;
+  memblock.markMirror(MIB, 0x1000);
+  memblock.alloc(0x2000, 64);
+  memblock.reserve(0x123, 0x10);
+  memblock.reserve(0x200, 0x10);
+  memblock.khoScratchOnly = true;
+  memblock.free(0x123, 0x10);
+  expect(lines.join('\n')).toMatchInlineSnapshot(`
+    "info memblock_add_node: [0x0000000000100000-0x00000000001fffff] nid=1 flags=1
+    info memblock_alloc_try_nid: 8192 bytes align=0x40 nid=-1 from=0x0000000000000000 max_addr=0x0000000000000000
+    warn Could not allocate 0x0000000000002000 bytes of mirrored memory
+    info __memblock_reserve: [0x00000000001fe000-0x00000000001fffff] nid=-1 flags=20
+    info __memblock_reserve: [0x0000000000000123-0x0000000000000132] nid=-1 flags=0
+    info __memblock_reserve: [0x0000000000000200-0x000000000000020f] nid=-1 flags=0
+    info memblock: reserved is doubled to 4 at [0x0000000000100000-0x000000000010005f]
+    info __memblock_reserve: [0x0000000000100000-0x0000000000100fff] nid=-1 flags=20
+    info memblock_phys_free: [0x0000000000000123-0x0000000000000132]
+    err memblock: Failed to double reserved array from 4 to 8 entries !"
+  `);
+});
