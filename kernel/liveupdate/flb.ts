@@ -40,6 +40,13 @@ export interface FlbContext {
   readonly log: KernelLog;
 }
 
+/** The first four bytes of a string as a u32, which tell most names apart; undefined for a shorter string. */
+function firstWordOf(text: string): number | undefined {
+  if (text.length < 4) return undefined;
+  const bytes = [0, 1, 2, 3].map((i) => text.charCodeAt(i));
+  return new DataView(Uint8Array.from(bytes).buffer).getUint32(0, true);
+}
+
 /** How far an unbounded count of incoming FLBs is followed. */
 const MAX_FLBS_WALKED = 1 << 22;
 
@@ -176,9 +183,12 @@ export class FlbRegistry {
     const headerStruct = abi.struct('luo_flb_header_ser');
     const struct = abi.struct('luo_flb_ser');
     const count = headerStruct.get(memory, header, 'count');
+    const nameOffset = struct.offsetOf('name');
+    const start = firstWordOf(compatible);
     for (let i = 0; i < count; i++) {
       if (i >= MAX_FLBS_WALKED) throw new KernelHang('luo_flb_retrieve_one');
       const entry = (header + headerStruct.sizeBytes + i * struct.sizeBytes) as PhysAddr;
+      if (start !== undefined && memory.readU32((entry + nameOffset) as PhysAddr) !== start) continue;
       if (struct.getString(memory, entry, 'name') === compatible) return entry;
     }
     return undefined;
