@@ -86,7 +86,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--workload <name>', description: 'core, clients, or a name (core)' },
       { flags: '--cross-page-size', description: 'also from one page size to another' },
       REPORT,
+      { flags: '--jobs <n>', description: 'run in this many workers (one for each core)' },
+      { flags: '--shard <i/n>', description: 'run the i-th of n parts' },
     ],
+    load: async () => (await import('./matrix.ts')).run,
   },
   {
     name: 'compare',

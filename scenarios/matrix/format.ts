@@ -1,0 +1,83 @@
+import { pageSizeByBytes } from '../../machine/index.ts';
+import type { Cell, CellOutcome } from './cell.ts';
+import type { MatrixDocument } from './matrix.ts';
+
+/** One letter for each outcome, as in the picture's legend. */
+const LETTERS: Readonly<Record<CellOutcome, string>> = {
+  handover: 'H',
+  'cold-boot': '.',
+  panic: 'P',
+  oops: 'O',
+  corrupt: 'C',
+};
+
+const LEGEND = 'H handover   . cold boot   C corrupt   O oops   P panic';
+const WIDTH = 80;
+
+/** The matrix for a terminal of 80 columns: a picture for each page size, then what is behind every cell that is bad. */
+export function formatMatrix(document: MatrixDocument): string {
+  const lines: string[] = [`workload ${document.workload}; ${LEGEND}`];
+  const groups = new Map<string, Cell[]>();
+  for (const cell of document.cells) {
+    const key = groupName(cell);
+    groups.set(key, [...(groups.get(key) ?? []), cell]);
+  }
+  for (const [name, cells] of groups) lines.push('', ...picture(name, cells));
+  const bad = document.cells.filter((cell) => cell.outcome !== 'handover' && cell.outcome !== 'cold-boot');
+  if (bad.length > 0) lines.push('', ...reasons(bad));
+  return `${lines.join('\n')}\n`;
+}
+
+function groupName(cell: Cell): string {
+  const old = pageSizeByBytes(cell.pageSize)?.name ?? `${cell.pageSize}`;
+  if (cell.newPageSize === undefined) return old;
+  return `${old} to ${pageSizeByBytes(cell.newPageSize)?.name ?? cell.newPageSize}`;
+}
+
+function picture(name: string, cells: readonly Cell[]): string[] {
+  const olds = [...new Set(cells.map((cell) => cell.old))];
+  const news = [...new Set(cells.map((cell) => cell.new))];
+  const width = Math.max(...news.map((each) => each.length), 1) > 7 ? 9 : 7;
+  const rows = olds.map((old) => {
+    const letters = news.map((each) => {
+      const cell = cells.find((one) => one.old === old && one.new === each);
+      return (cell === undefined ? ' ' : LETTERS[cell.outcome]).padStart(width - 2).padEnd(width);
+    });
+    return `${old.padEnd(8)}${letters.join('').trimEnd()}`;
+  });
+  return [
+    `${`${name} pages`.padEnd(8)}`,
+    `${'old\\new'.padEnd(8)}${news
+      .map((each) => each.padStart(width - 1).padEnd(width))
+      .join('')
+      .trimEnd()}`,
+    ...rows,
+  ];
+}
+
+/** Cells with the same words are one entry. */
+function reasons(bad: readonly Cell[]): string[] {
+  const entries = new Map<string, { readonly cell: Cell; readonly pairs: string[] }>();
+  for (const cell of bad) {
+    const key = `${groupName(cell)} ${cell.outcome} ${cell.detail}`;
+    const entry = entries.get(key) ?? { cell, pairs: [] };
+    entries.set(key, entry);
+    entry.pairs.push(`${cell.old} -> ${cell.new}`);
+  }
+  return [...entries.values()].flatMap(({ cell, pairs }) => [
+    ...wrap(`${groupName(cell)} ${cell.outcome}: ${pairs.join(', ')}`, WIDTH),
+    ...wrap(cell.detail, WIDTH - 4).map((line) => `    ${line}`),
+  ]);
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
