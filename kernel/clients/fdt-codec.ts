@@ -1,4 +1,5 @@
 import { type ContractBase, nodeSpecOf, type PropertySpec } from '../abi/contract.ts';
+import { decodeNumber, encodeNumber } from '../abi/property.ts';
 import { FDT_ERR_NOTFOUND, type FdtErr, isFdtErr } from '../fdt/error.ts';
 import { fdtGetprop } from '../fdt/read.ts';
 import { fdtBeginNode, fdtEndNode, fdtProperty } from '../fdt/write.ts';
@@ -6,25 +7,11 @@ import { fdtBeginNode, fdtEndNode, fdtProperty } from '../fdt/write.ts';
 /** What a property is to hold: text, a number, or bytes as they are. */
 export type PropertyValue = string | number | bigint | Uint8Array;
 
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /** The bytes of a property: numbers native-endian unless the contract says otherwise, text with its NUL. */
 export function encodeProperty(spec: PropertySpec, value: PropertyValue): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (typeof value === 'string') return Uint8Array.from([...value].map((char) => char.charCodeAt(0)).concat(0));
-  const bytes = new Uint8Array(spec.type === 'u32' ? 4 : 8);
-  const little = spec.byteOrder !== 'big';
-  if (spec.type === 'u32') view(bytes).setUint32(0, Number(value), little);
-  else view(bytes).setBigUint64(0, BigInt(value), little);
-  return bytes;
-}
-
-/** The number in a property's bytes, which must be as many as its type has. */
-export function decodeNumber(spec: PropertySpec, bytes: Uint8Array): bigint {
-  const little = spec.byteOrder !== 'big';
-  return spec.type === 'u32' ? BigInt(view(bytes).getUint32(0, little)) : view(bytes).getBigUint64(0, little);
+  return encodeNumber(spec, value);
 }
 
 /**
@@ -85,5 +72,5 @@ export function getNumber(
   const property = getProperty(fdt, node, contract, role, key);
   if (isFdtErr(property)) return { length: property };
   const { spec, value } = property;
-  return value.length === (spec.type === 'u32' ? 4 : 8) ? decodeNumber(spec, value) : { length: value.length };
+  return decodeNumber(spec, value) ?? { length: value.length };
 }

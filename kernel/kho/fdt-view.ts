@@ -34,15 +34,3 @@ export function earlyMemremapFits(
   const nrPages = Math.ceil((phys - alignDown(phys, pageBytes) + sizeBytes) / pageBytes);
   return nrPages <= (arch === 'x86_64' ? 64 : 0x40000 / pageBytes);
 }
-
-/** A native-endian u64, as KHO puts them into properties. */
-export function u64Bytes(value: number | bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
-  return bytes;
-}
-
-/** The reverse of `u64Bytes`: exact up to 2^53 - 1, beyond that the nearest double. */
-export function u64Of(bytes: Uint8Array): number {
-  return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
-}

@@ -1,12 +1,13 @@
 import type { PageSize, PhysAddr, PhysicalMemory } from '../../machine/index.ts';
 import { nodeSpecOf, type PropertySpec, propertySpecOf, type RootContract } from '../abi/contract.ts';
+import { decodeNumber, encodeNumber } from '../abi/property.ts';
 import { EEXIST, EINVAL, ENOENT, ENOMEM, type Errno } from '../errno.ts';
 import { fdtAddSubnode, fdtDelNode, fdtOpenInto, fdtPack, fdtSetprop } from '../fdt/edit.ts';
 import { FDT_ERR_EXISTS, isFdtErr } from '../fdt/error.ts';
 import { fdtFirstSubnode, fdtGetName, fdtGetprop, fdtNextSubnode, fdtSubnodeOffset } from '../fdt/read.ts';
 import { cString, textOfBytes } from '../fdt/text.ts';
 import { fdtBeginNode, fdtCreate, fdtEndNode, fdtFinish, fdtFinishReservemap, fdtProperty } from '../fdt/write.ts';
-import { fdtViewAt, u64Bytes, u64Of } from './fdt-view.ts';
+import { fdtViewAt } from './fdt-view.ts';
 import type { SubtreeLocation } from './kho.ts';
 
 /** A subtree that is to be listed in a root FDT. */
@@ -16,13 +17,19 @@ export interface SubtreeEntry {
   readonly sizeBytes: number;
 }
 
+/** A property's number, the nearest double beyond 2^53; undefined when its length is not the contract's. */
+function numberIn(property: PropertySpec, value: Uint8Array): number | undefined {
+  const number = decodeNumber(property, value);
+  return number === undefined ? undefined : Number(number);
+}
+
 function propertyValue(
   property: PropertySpec,
   contract: RootContract,
   values: Readonly<Record<string, number>>,
 ): Uint8Array {
   if (property.type === 'string') return cString(property.value ?? String(contract.compatible));
-  return u64Bytes(values[property.key] ?? 0);
+  return encodeNumber(property, values[property.key] ?? 0);
 }
 
 /**
@@ -109,7 +116,7 @@ export class OutgoingRootFdt {
     const data = propertySpecOf(this.#contract, 'subtree', 'data');
     for (let node = fdtFirstSubnode(fdt, 0); !isFdtErr(node); node = fdtNextSubnode(fdt, node)) {
       const property = fdtGetprop(fdt, node, data?.name ?? '');
-      if (isFdtErr(property) || property.value.length !== 8 || u64Of(property.value) !== phys) continue;
+      if (data === undefined || isFdtErr(property) || numberIn(data, property.value) !== phys) continue;
       fdtDelNode(fdt, node);
       break;
     }
@@ -120,10 +127,10 @@ export class OutgoingRootFdt {
   /** Overwrites the map property's value in place (releases that finalise). */
   setMap(map: number): void {
     const fdt = this.#read();
-    const name = propertySpecOf(this.#contract, 'root', 'map')?.name ?? '';
-    const property = fdtGetprop(fdt, 0, name);
-    if (isFdtErr(property)) return;
-    property.value.set(u64Bytes(map));
+    const spec = propertySpecOf(this.#contract, 'root', 'map');
+    const property = fdtGetprop(fdt, 0, spec?.name ?? '');
+    if (spec === undefined || isFdtErr(property)) return;
+    property.value.set(encodeNumber(spec, map));
     this.#write(fdt);
   }
 
@@ -157,14 +164,16 @@ export class IncomingRootFdt {
     const location: { phys: PhysAddr; sizeBytes: number | undefined } = { phys: 0 as PhysAddr, sizeBytes: undefined };
     for (const property of spec.properties) {
       const found = fdtGetprop(fdt, node, property.name);
-      if (isFdtErr(found) || found.value.length !== 8) {
+      const value = isFdtErr(found) ? undefined : numberIn(property, found.value);
+      if (value === undefined) {
+        if (!property.required) continue;
         if (property.key === 'size') {
           warn(`KHO: broken KHO subnode '${name}': missing or invalid ${property.name} property`);
         }
         return EINVAL;
       }
-      if (property.key === 'data') location.phys = u64Of(found.value) as PhysAddr;
-      else location.sizeBytes = u64Of(found.value);
+      if (property.key === 'data') location.phys = value as PhysAddr;
+      else if (property.key === 'size') location.sizeBytes = value;
     }
     return location;
   }
@@ -181,24 +190,23 @@ export class IncomingRootFdt {
 
 /** The map property of a root FDT; undefined when it is missing or not 8 bytes. */
 export function mapOf(fdt: Uint8Array, contract: RootContract): number | undefined {
-  const found = fdtGetprop(fdt, 0, propertySpecOf(contract, 'root', 'map')?.name ?? '');
-  return isFdtErr(found) || found.value.length !== 8 ? undefined : u64Of(found.value);
+  const spec = propertySpecOf(contract, 'root', 'map');
+  const found = fdtGetprop(fdt, 0, spec?.name ?? '');
+  return spec === undefined || isFdtErr(found) ? undefined : numberIn(spec, found.value);
 }
 
 function listSubtrees(fdt: Uint8Array, contract: RootContract): SubtreeEntry[] {
   const entries: SubtreeEntry[] = [];
-  const dataName = propertySpecOf(contract, 'subtree', 'data')?.name ?? '';
-  const sizeName = propertySpecOf(contract, 'subtree', 'size')?.name;
+  const numberAt = (node: number, spec: PropertySpec | undefined): number | undefined => {
+    const found = fdtGetprop(fdt, node, spec?.name ?? '');
+    return spec === undefined || isFdtErr(found) ? undefined : numberIn(spec, found.value);
+  };
+  const [data, size] = ['data', 'size'].map((key) => propertySpecOf(contract, 'subtree', key));
   for (let node = fdtFirstSubnode(fdt, 0); !isFdtErr(node); node = fdtNextSubnode(fdt, node)) {
     const name = fdtGetName(fdt, node);
-    const data = fdtGetprop(fdt, node, dataName);
-    if (isFdtErr(name) || isFdtErr(data) || data.value.length !== 8) continue;
-    const size = sizeName === undefined ? undefined : fdtGetprop(fdt, node, sizeName);
-    entries.push({
-      name: textOfBytes(name),
-      phys: u64Of(data.value) as PhysAddr,
-      sizeBytes: size === undefined || isFdtErr(size) || size.value.length !== 8 ? 0 : u64Of(size.value),
-    });
+    const phys = numberAt(node, data);
+    if (isFdtErr(name) || phys === undefined) continue;
+    entries.push({ name: textOfBytes(name), phys: phys as PhysAddr, sizeBytes: numberAt(node, size) ?? 0 });
   }
   return entries;
 }
