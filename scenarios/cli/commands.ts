@@ -145,7 +145,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'explain',
     summary: 'what is known about one page, or one kind of finding',
-    args: [['[subject]', 'an image; --finding does without']],
+    args: [['[subject]', 'an image or a scenario; --finding does without']],
     options: [
       { flags: '--page <addr>', description: 'the page at this address' },
       { flags: '--finding <code>', description: 'what a code means, and the findings with it' },

@@ -1,8 +1,9 @@
+import { PAGE_4K } from '../../machine/page-size.ts';
 import { InputError } from '../input-error.ts';
 import { explainFinding, explainPage, formatPageExplanation } from '../inspect/explain.ts';
 import { FINDING_CODES, type FindingCode } from '../inspect/finding-codes.ts';
 import { formatInspect } from '../inspect/format.ts';
-import { debugfsImage } from '../inspect/image-source.ts';
+import { debugfsImage, handoverInMemory } from '../inspect/image-source.ts';
 import { type InspectOptions, type InspectResult, inspectImage } from '../inspect/inspect.ts';
 import { openCapturedMemory } from '../io/captured-memory.ts';
 import { findDebugfsDirectory, readDebugfsHandover } from '../io/debugfs-dir.ts';
@@ -36,6 +37,43 @@ function isDebugfs(path: string): boolean {
   return findDebugfsDirectory(path) !== undefined;
 }
 
+/** As `inspectPath`, for an image or for what a scenario leaves at its last jump. */
+async function inspectSubject<T>(
+  subject: string,
+  options: OptionValues,
+  context: CommandContext,
+  use: (result: InspectResult) => T,
+): Promise<T> {
+  const { findScenario, libraryNames } = await import('../run/library.ts');
+  if (!/\.ya?ml$/i.test(subject) && !libraryNames().includes(subject)) {
+    return inspectPath(subject, options, context, {}, use);
+  }
+  const { runScenario } = await import('../run/runner.ts');
+  const scenario = findScenario(subject);
+  const page = options.pageSize() ?? scenario.pageSizes[0] ?? PAGE_4K;
+  let found: { readonly value: T } | undefined;
+  runScenario(scenario, {
+    page,
+    seed: context.seed,
+    sink: context.logSink,
+    // The next kernel goes on in the same RAM: each jump is looked at when it happens, and the last one counts.
+    atJump: (machine, handoff) => {
+      found =
+        handoff === undefined
+          ? undefined
+          : { value: use(inspectImage(handoverInMemory(machine.memory, machine.arch, handoff))) };
+    },
+  });
+  if (found === undefined) {
+    throw new InputError({
+      message: 'has no handover at its last jump',
+      file: subject,
+      hint: 'there is nothing to explain',
+    });
+  }
+  return found.value;
+}
+
 /** `khosim inspect IMAGE` */
 export const inspectCommand: CommandRun = ([path = ''], options, context) =>
   inspectPath(path, options, context, { list: options.flag('list') }, (result) => {
@@ -51,30 +89,27 @@ export const inspectCommand: CommandRun = ([path = ''], options, context) =>
   });
 
 /** `khosim explain SUBJECT --page ADDR` and `khosim explain [SUBJECT] --finding CODE` */
-export const explainCommand: CommandRun = ([subject], options, context) => {
+export const explainCommand: CommandRun = async ([subject], options, context) => {
   const page = options.wholeNumber('page');
   const code = options.text('finding');
   if ((page === undefined) === (code === undefined)) {
     throw new InputError({ message: 'explain takes either --page ADDR or --finding CODE' });
   }
   if (code !== undefined) return explainCode(subject, code, options, context);
-  if (subject === undefined) throw new InputError({ message: '--page needs an image to look into' });
-  refuseScenario(subject);
-  return inspectPath(subject, options, context, {}, (result) => {
-    const explanation = explainPage(result, page ?? 0);
-    if (context.json) context.printJson(explanation);
-    else context.terminal.stdout(formatPageExplanation(explanation));
-    return EXIT_OK;
-  });
+  if (subject === undefined) throw new InputError({ message: '--page needs an image or a scenario to look into' });
+  const explanation = await inspectSubject(subject, options, context, (result) => explainPage(result, page ?? 0));
+  if (context.json) context.printJson(explanation);
+  else context.terminal.stdout(formatPageExplanation(explanation));
+  return EXIT_OK;
 };
 
 /** What a code means, and with an image where it was found there. */
-function explainCode(
+async function explainCode(
   subject: string | undefined,
   code: string,
   options: OptionValues,
   context: CommandContext,
-): number {
+): Promise<number> {
   const text = explainFinding(code);
   if (text === undefined) {
     const near = Object.keys(FINDING_CODES).filter((known) => known.startsWith(code.split('-')[0] ?? ''));
@@ -83,11 +118,12 @@ function explainCode(
       hint: `${near.length > 0 ? 'such as' : 'one of'} ${(near.length > 0 ? near : Object.keys(FINDING_CODES)).join(', ')}`,
     });
   }
-  if (subject !== undefined) refuseScenario(subject);
   const findings =
     subject === undefined
       ? undefined
-      : inspectPath(subject, options, context, {}, ({ document }) => document.findings.filter((f) => f.code === code));
+      : await inspectSubject(subject, options, context, ({ document }) =>
+          document.findings.filter((f) => f.code === code),
+        );
   if (context.json) {
     const info = FINDING_CODES[code as FindingCode];
     context.printJson({ code, ...info, ...(findings === undefined ? {} : { findings }) });
@@ -99,14 +135,4 @@ function explainCode(
     context.terminal.stdout(`  ${severity} at ${where}: ${message}\n`);
   }
   return EXIT_OK;
-}
-
-/** Scenarios are explained through the image that they leave. */
-function refuseScenario(subject: string): void {
-  if (!/\.ya?ml$/i.test(subject)) return;
-  throw new InputError({
-    message: 'is a scenario; explain looks into memory',
-    file: subject,
-    hint: 'write its memory at the last jump with `khosim run FILE --export DIR`, then explain DIR/image.json',
-  });
 }

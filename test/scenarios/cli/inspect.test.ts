@@ -42,8 +42,8 @@ test.each([
   [['inspect', IMAGE, '--page-size', '5K'], /5K/],
   [['explain', IMAGE], /either --page ADDR or --finding CODE/],
   [['explain', IMAGE, '--finding', 'radix-nonsense'], /radix-key/],
-  [['explain', '--page', '0x1000'], /needs an image/],
-  [['explain', 'some.yaml', '--page', '0x1000'], /--export/],
+  [['explain', '--page', '0x1000'], /needs an image or a scenario/],
+  [['explain', 'kho-off-nowhere.yaml', '--page', '0x1000'], /kho-off-nowhere/],
 ])('bad input is exit code 2 and says how to mend it: %j', async (argv, message) => {
   const { code, out, err } = await khosim(...argv);
   expect({ code, out }).toEqual({ code: 2, out: '' });
@@ -60,4 +60,14 @@ test('explain tells of a page and of a finding', async () => {
   const finding = await khosim('explain', '--finding', 'radix-key');
   expect(finding).toMatchObject({ code: 0, err: '' });
   expect(finding.out).toContain('What a kernel does');
+});
+
+test('explain looks into what a scenario leaves at its last jump', async () => {
+  const { code, out } = await khosim('explain', 'overlapping-orders', '--finding', 'preserved-overlap', '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({
+    code: 'preserved-overlap',
+    severity: 'error',
+    findings: [{ where: expect.stringMatching(/^0x/) }],
+  });
 });
