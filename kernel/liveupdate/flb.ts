@@ -48,7 +48,7 @@ function firstWordOf(text: string): number | undefined {
 }
 
 /** How far an unbounded count of incoming FLBs is followed. */
-const MAX_FLBS_WALKED = 1 << 22;
+const MAX_FLBS_WALKED = 1 << 17;
 
 const INT_MAX = 0x7fff_ffff;
 const REFCOUNT_SATURATED = -0x4000_0000;
