@@ -7,7 +7,7 @@ import { RadixReader } from '../kho/radix-walk.ts';
 import { retrievePreserved } from '../kho/retrieve.ts';
 import { reserveScratch } from '../kho/scratch.ts';
 import { extendScratch } from '../kho/scratch-extension.ts';
-import { DEFAULT_SCRATCH_SIZES, parseScratchSizes } from '../kho/scratch-size.ts';
+import { DEFAULT_SCRATCH_SIZES, parseScratchSizes, scratchAlignBytes } from '../kho/scratch-size.ts';
 import type { Boot } from './boot.ts';
 
 /** kho_memory_init_early (7.3): scratch is extended by what the tree leaves free. */
@@ -101,7 +101,7 @@ function reserve(boot: Boot): void {
     log,
     quirks: release.quirks,
     sizes: scratchSizes(ctx),
-    alignBytes: page.sizeBytes * 2 ** config.MAX_PAGE_ORDER,
+    alignBytes: scratchAlignBytes(page, config.MAX_PAGE_ORDER, release.quirks),
     lowLimit: lowAddressLimit(ctx),
     nodes: nodesWithMemory(ctx),
   });
@@ -112,7 +112,7 @@ function reserve(boot: Boot): void {
 function scratchSizes(ctx: KernelContext) {
   let sizes = DEFAULT_SCRATCH_SIZES;
   for (const value of ctx.cmdline.all('kho_scratch')) {
-    sizes = parseScratchSizes(value ?? '', ctx.release.quirks, sizes);
+    sizes = parseScratchSizes(value, ctx.release.quirks, sizes, ctx.log);
   }
   return sizes;
 }

@@ -1,6 +1,7 @@
 import { DEFAULT_LOW_ADDRESS_LIMIT, PHYS_ADDR_MAX } from '../../machine/memblock/flags.ts';
 import type { Memblock } from '../../machine/memblock/memblock.ts';
 import { fromU64, roundUp64, toU64 } from '../../machine/memblock/u64.ts';
+import type { PageSize } from '../../machine/page-size.ts';
 import { NUMA_NO_NODE } from '../../machine/units.ts';
 import type { KernelLog } from '../log.ts';
 import type { ReleaseQuirks } from '../release.ts';
@@ -86,6 +87,20 @@ export function parseScratchSizes(
     log?.print('notice', `KHO: scratch areas: lowmem: ${mib(lowmem)} global: ${mib(global)} pernode: ${mib(pernode)}`);
   }
   return sizes;
+}
+
+/**
+ * What scratch areas are aligned to, in bytes: the largest buddy block (7.2 on), or a pageblock, which with huge pages
+ * built in is what a PMD maps (2 MiB, 32 MiB, 512 MiB) unless the largest buddy block is smaller.
+ */
+export function scratchAlignBytes(
+  page: PageSize,
+  maxPageOrder: number,
+  quirks: Pick<ReleaseQuirks, 'scratchAlignment'>,
+): number {
+  const pmdOrder = page.shift - 3;
+  const order = quirks.scratchAlignment === 'max-order' ? maxPageOrder : Math.min(pmdOrder, maxPageOrder);
+  return page.sizeBytes * 2 ** order;
 }
 
 /** What the sizes of scratch areas depend on. */

@@ -6,7 +6,12 @@ import {
   reserveScratch,
   type ScratchReservation,
 } from '../../../kernel/kho/scratch.ts';
-import { DEFAULT_SCRATCH_SIZES, parseScratchSizes, type ScratchSizes } from '../../../kernel/kho/scratch-size.ts';
+import {
+  DEFAULT_SCRATCH_SIZES,
+  parseScratchSizes,
+  type ScratchSizes,
+  scratchAlignBytes,
+} from '../../../kernel/kho/scratch-size.ts';
 import { LATEST_RELEASE, releaseByName } from '../../../kernel/release.ts';
 import { PAGE_4K, PAGE_SIZES, PhysicalMemory, physAddr } from '../../../machine/index.ts';
 import { Memblock } from '../../../machine/memblock/memblock.ts';
@@ -67,6 +72,14 @@ describe('kho_scratch=', () => {
     expect(parseScratchSizes('1M,1M,1M', NEW, parseScratchSizes('10%', NEW))).toEqual(fixed);
     expect(parseScratchSizes('nonsense', NEW, fixed)).toEqual(fixed);
   });
+});
+
+test('areas are aligned to a pageblock up to 7.1, to the largest buddy block since', () => {
+  const aligned = (quirks: typeof NEW) =>
+    PAGE_SIZES.map((page) => scratchAlignBytes(page, page.defaultMaxPageOrder, quirks) / MIB);
+  expect(aligned(OLD)).toEqual([2, 32, 512]);
+  expect(aligned(NEW)).toEqual([4, 32, 512]);
+  expect(scratchAlignBytes(PAGE_4K, 8, OLD)).toBe(MIB);
 });
 
 function machine(page = PAGE_4K, bytes = 6 * GIB) {
