@@ -16,7 +16,6 @@ export function formatInspect(result: InspectResult): string {
   const { document } = result;
   const lines = [
     ...verdict(document),
-    '',
     ...memoryPicture(result),
     ...section('scratch', scratchLines(document)),
     ...section('map', mapLines(document)),
@@ -62,7 +61,9 @@ function verdict(document: InspectDocument): string[] {
       ? `NOT GOOD: ${plural(errors, 'error')}, ${plural(warnings, 'warning')}`
       : warnings > 0
         ? `good, with ${plural(warnings, 'warning')}`
-        : 'good: nothing is wrong with it';
+        : image.format === 'debugfs'
+          ? 'nothing is wrong in the blobs; the memory map was not there to be looked at'
+          : 'good: nothing is wrong with it';
   const fits = release.candidates.length === 0 ? 'fits no release' : `fits ${release.candidates.join(', ')}`;
   const writer =
     kexecMetadata === undefined
@@ -74,6 +75,7 @@ function verdict(document: InspectDocument): string[] {
 function memoryPicture(result: InspectResult): string[] {
   const { reader, preserved, scratch, map } = result;
   const banks = reader.memory.banks.slice(0, 16);
+  if (banks.length === 0) return [];
   const pictures = banks.map((bank) => new MemoryLine(bank, LINE_COLUMNS));
   for (const line of pictures) {
     for (const area of scratch) line.add('scratch', area.base, area.sizeBytes);
@@ -87,10 +89,11 @@ function memoryPicture(result: InspectResult): string[] {
     for (const line of pictures) line.add('wrong', Number(where), 1);
   }
   const wrong = result.document.findings.some((finding) => finding.severity === 'error') ? '  ! error' : '';
-  const out = pictures.map((line) => {
+  const drawn = pictures.map((line) => {
     const bar = line.render(pickHandover);
     return `${hexAddr(line.bank.base).padStart(14)} |${bar}| ${formatBytes(line.bank.sizeBytes)}`;
   });
+  const out = ['', ...drawn];
   const more = reader.memory.banks.length - banks.length;
   if (more > 0) out.push(`${''.padStart(14)} and ${plural(more, 'bank')} more`);
   out.push(cut(`${''.padEnd(INDENT)}${HANDOVER_LEGEND}`, WIDTH - wrong.length) + wrong);

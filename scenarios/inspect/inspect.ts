@@ -1,7 +1,7 @@
 import type { ContractBase } from '../../kernel/abi/contract.ts';
 import { abiOf, type Release, releaseByName } from '../../kernel/release.ts';
 import type { Arch } from '../../machine/machine.ts';
-import { PAGE_SIZES, type PageSize, pageSizeByBytes } from '../../machine/page-size.ts';
+import { PAGE_4K, PAGE_SIZES, type PageSize, pageSizeByBytes } from '../../machine/page-size.ts';
 import { auditMap, auditOwnership, countOutsideRam } from './audit.ts';
 import { type BoundedReader, hexAddr, hexBytes } from './bounded-reader.ts';
 import { ALL_RELEASES, type Candidates } from './candidates.ts';
@@ -94,6 +94,7 @@ export function inspectImage(image: HandoverImage, options: InspectOptions = {})
 
 /** Tries all page sizes as far as the memory map, and takes the one with the fewest errors. */
 function deducePageSize(image: HandoverImage, options: InspectOptions): { page: PageSize; why: string } {
+  if (image.debugfs !== undefined) return { page: PAGE_4K, why: 'blobs alone do not tell, 4K is taken' };
   const trials = PAGE_SIZES.map((page) => {
     const findings = new Findings();
     const entry = enter(image, page, { ...options, maxBlocks: TRIAL_BLOCKS }, findings);
