@@ -1,8 +1,9 @@
 import type { Arch, Pfn, PhysicalMemory } from '../../machine/index.ts';
 
 /*
- * csum_partial as test_kho calls it, once per folio with the sum so far. Both architectures add the bytes in one's complement, so
- * that the sum of the 32-bit words as plain numbers has all that is needed; they differ in how far they fold, and when.
+ * csum_partial as test_kho calls it, once per folio with the sum so far. Both architectures add the bytes in one's
+ * complement, so that the sum of the 32-bit words as plain numbers has all that is needed; they differ in how far
+ * they fold, and when.
  *
  *   arm64  folds each folio to 16 bits, then adds that to the 32-bit sum with end-around carry
  *   x86    adds 64-bit words to the sum with end-around carry, and folds to 32 bits

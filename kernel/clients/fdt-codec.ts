@@ -15,8 +15,8 @@ export function encodeProperty(spec: PropertySpec, value: PropertyValue): Uint8A
 }
 
 /**
- * Writes a node's properties in the contract's order, between fdtBeginNode and whatever follows. `values` by the properties' keys;
- * a `compatible` that is not given is the contract's own.
+ * Writes a node's properties in the contract's order, between fdtBeginNode and whatever follows. `values` by the
+ * properties' keys; a `compatible` that is not given is the contract's own.
  * @param name the node's name, where the contract leaves it open.
  * @returns 0 or libfdt errors or-ed together, as the kernel collects them.
  */
@@ -47,7 +47,10 @@ export function wholeNode(
   return beginNode(fdt, contract, role, values, name) | fdtEndNode(fdt);
 }
 
-/** A property by node role and key, as kernels look it up: libfdt's error (a length, in its messages) when it isn't there. */
+/**
+ * A property by node role and key, as kernels look it up: libfdt's error (a length, in its messages) when it isn't
+ * there.
+ */
 export function getProperty(
   fdt: Uint8Array,
   node: number,
@@ -61,7 +64,10 @@ export function getProperty(
   return isFdtErr(property) ? property : { spec, value: property.value };
 }
 
-/** A number's property: the number when it is there and as long as its type, else libfdt's error or the length that it has. */
+/**
+ * A number's property: the number when it is there and as long as its type, else libfdt's error or the length that it
+ * has.
+ */
 export function getNumber(
   fdt: Uint8Array,
   node: number,

@@ -33,8 +33,8 @@ const MIN_ALIGN_BYTES = 64;
 const longHex = (value: bigint) => `0x${BigInt.asUintN(64, value).toString(16)}`;
 
 /**
- * `reserve_mem=SIZE:ALIGN:NAME`: memory that keeps its place over boots. With KHO a region is found again through the predecessor's
- * `memblock` subtree, and preserved for the successor.
+ * `reserve_mem=SIZE:ALIGN:NAME`: memory that keeps its place over boots. With KHO a region is found again through the
+ * predecessor's `memblock` subtree, and preserved for the successor.
  */
 export class ReserveMem {
   readonly regions: ReservedRegion[] = [];
@@ -54,8 +54,8 @@ export class ReserveMem {
   }
 
   /**
-   * Parses one `reserve_mem=` of the command line, while memblock is the allocator: finds the region of that name in the handover, or
-   * allocates one.
+   * Parses one `reserve_mem=` of the command line, while memblock is the allocator: finds the region of that name in
+   * the handover, or allocates one.
    * @returns 1 when there is a region now, -EINVAL for a malformed value, -EBUSY for a ninth region or a name in use,
    * -ENOMEM.
    * @throws MachineFault when the predecessor's FDT isn't in RAM.
@@ -179,8 +179,8 @@ export class ReserveMem {
   }
 
   /**
-   * late_initcall: describes the regions in an FDT, hangs it into the root FDT and preserves the regions. Up to 6.18 only the FDT is
-   * made, and `finalize` does the rest.
+   * late_initcall: describes the regions in an FDT, hangs it into the root FDT and preserves the regions. Up to 6.18
+   * only the FDT is made, and `finalize` does the rest.
    * @returns 0 (also without KHO or regions), or an error after a line in the log, with nothing handed over.
    */
   lateInit(): 0 | Errno {
@@ -217,7 +217,10 @@ export class ReserveMem {
     return undo(err, true);
   }
 
-  /** The finalize notifier of kernels up to 6.18: preserves regions and FDT, and hangs it into the root FDT. 0, or an error. */
+  /**
+   * The finalize notifier of kernels up to 6.18: preserves regions and FDT, and hangs it into the root FDT. 0, or an
+   * error.
+   */
   finalize(): 0 | Errno {
     const { kho, page, release } = this.#ctx;
     const pfn = this.#fdtPage;

@@ -40,8 +40,8 @@ const ENTRY_BYTES = 8;
 export type TestKhoVerdict = 'ok' | 'failed' | 'absent';
 
 /**
- * lib/test_kho.c: hands over folios of random content, and checks its predecessor's. A kernel that found test data saves none
- * of its own.
+ * lib/test_kho.c: hands over folios of random content, and checks its predecessor's. A kernel that found test data
+ * saves none of its own.
  */
 export class TestKho {
   verdict: TestKhoVerdict = 'absent';
@@ -151,7 +151,10 @@ export class TestKho {
     return undo(err, true);
   }
 
-  /** Preserves the folios and their list. @returns what goes into the FDT: the list itself in 6.17, else its descriptor. */
+  /**
+   * Preserves the folios and their list. @returns what goes into the FDT: the list itself in 6.17, else its
+   * descriptor.
+   */
   #preserveData(contract: TestContract): Uint8Array | Errno {
     const { kho, page, abi } = this.#ctx;
     const entries = this.folios.map(({ pfn, order }) => BigInt(physOf(page, pfn) + order));

@@ -13,8 +13,8 @@ export interface KexecMetadata {
 const VERSION_BYTES = 4;
 
 /**
- * Reads the predecessor's kexec-metadata (7.1 on), and mirrors it into the control state. Reasons to ignore it are logged: shorter
- * than its version, another version, shorter than the struct. A longer blob is accepted.
+ * Reads the predecessor's kexec-metadata (7.1 on), and mirrors it into the control state. Reasons to ignore it are
+ * logged: shorter than its version, another version, shorter than the struct. A longer blob is accepted.
  * @returns undefined when there is none to be used.
  * @throws MachineFault when the blob isn't in RAM.
  */

@@ -9,12 +9,12 @@ import type { Release } from '../release.ts';
 import type { Kho } from './kho.ts';
 
 /*
- * A vmalloc area as it crosses (6.18 on): a descriptor that the owner embeds in a structure of its own, and a chain of pages with
- * the addresses of what lies behind the area, one for each 2^order pages.
+ * A vmalloc area as it crosses (6.18 on): a descriptor that the owner embeds in a structure of its own, and a chain
+ * of pages with the addresses of what lies behind the area, one for each 2^order pages.
  *
  *   kho_vmalloc             chunk (one page)                        chunk
  *   +-------+-------+      +------+--------+--------+-- --+        +------+---+
- *   | first | ...   | ---> | next | phys 0 | phys 1 | ... |  --->  |   0  | 0 |   empty when the one before is just full
+ *   | first | ...   | ---> | next | phys 0 | phys 1 | ... |  --->  |   0  | 0 |  (empty behind one just full)
  *   +-------+-------+      +------+--------+--------+-- --+        +------+---+
  */
 
@@ -108,8 +108,8 @@ function newChunk(ctx: VmallocContext, last: PhysAddr | undefined): PhysAddr | u
 /**
  * kho_preserve_vmalloc: preserves the pages behind an area and the chunks that name them.
  * @returns the descriptor, or -EOPNOTSUPP for flags other than VM_ALLOC and VM_ALLOW_HUGE_VMAP, -ENOMEM, or what
- * preserving a page returned. After an error nothing of order 0 stays preserved; higher orders do, as in the kernel, whose
- * undo runs before the descriptor's order is set.
+ * preserving a page returned. After an error nothing of order 0 stays preserved; higher orders do, as in the kernel,
+ * whose undo runs before the descriptor's order is set.
  */
 export function preserveVmalloc(ctx: VmallocContext, area: VmallocArea): VmallocPreservation | Errno {
   if ((area.flags & ~(VM_ALLOC | VM_ALLOW_HUGE_VMAP)) !== 0) return EOPNOTSUPP;
@@ -174,10 +174,10 @@ const KVMALLOC_MAX_BYTES = 0x7fff_ffff;
 const POINTER_BYTES = 8;
 
 /**
- * kho_restore_vmalloc: takes over the pages that a predecessor preserved, and the chunks, which it frees. Flags it doesn't
- * know are dropped.
- * @returns the area, undefined when the description doesn't hold together (total length differs from the list, a page was not
- * preserved, nothing at all); pages restored until then stay allocated, as in the kernel.
+ * kho_restore_vmalloc: takes over the pages that a predecessor preserved, and the chunks, which it frees. Flags it
+ * doesn't know are dropped.
+ * @returns the area, undefined when the description doesn't hold together (total length differs from the list, a page
+ * was not preserved, nothing at all); pages restored until then stay allocated, as in the kernel.
  * @throws MachineFault when a chunk lies outside RAM.
  */
 export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreservation): VmallocArea | undefined {

@@ -9,8 +9,8 @@ export interface EntryArrayContext {
 }
 
 /**
- * The files of a session before 7.2: one piece of two pages, made for the first file, given back with the last. Nothing in
- * the piece says how many entries are filled; the session's entry does.
+ * The files of a session before 7.2: one piece of two pages, made for the first file, given back with the last.
+ * Nothing in the piece says how many entries are filled; the session's entry does.
  */
 export class EntryArray implements EntryTable {
   readonly capacity: number;

@@ -22,8 +22,8 @@ export interface SerializedFile {
 export type RetrieveStatus = 0 | 1 | Errno;
 
 /**
- * A kind of file that can be preserved (struct liveupdate_file_handler). Calls come in the order preserve, freeze (before the
- * jump), then in the next kernel retrieve and finish; unfreeze and unpreserve undo.
+ * A kind of file that can be preserved (struct liveupdate_file_handler). Calls come in the order preserve, freeze
+ * (before the jump), then in the next kernel retrieve and finish; unfreeze and unpreserve undo.
  */
 export interface FileHandler {
   /** The string that versions what the handler writes; up to 47 characters. */

@@ -105,8 +105,8 @@ export class LuoFileSet {
   }
 
   /**
-   * Freezes all files and writes them into the table; `at` is the luo_file_set_ser in the session's entry, which is left
-   * alone for a session without files. After an error everything is unfrozen and the table empty.
+   * Freezes all files and writes them into the table; `at` is the luo_file_set_ser in the session's entry, which is
+   * left alone for a session without files. After an error everything is unfrozen and the table empty.
    */
   freeze(at: PhysAddr): 0 | Errno {
     if (this.#count === 0) return 0;
@@ -207,8 +207,8 @@ export class LuoFileSet {
   }
 
   /**
-   * Makes a file again. A second call gives the same file, or the error of the first. The reference returned belongs to the
-   * caller, LUO keeps one of its own until finish.
+   * Makes a file again. A second call gives the same file, or the error of the first. The reference returned belongs
+   * to the caller, LUO keeps one of its own until finish.
    * @returns -ENOENT for an unknown token, or what the handler says.
    */
   retrieve(token: bigint): LiveFile | Errno {
@@ -231,7 +231,9 @@ export class LuoFileSet {
     return file;
   }
 
-  /** Ends the files' passage: -EBUSY, and nothing done, while one of them can't; else all finish, the last one first. */
+  /**
+   * Ends the files' passage: -EBUSY, and nothing done, while one of them can't; else all finish, the last one first.
+   */
   finish(): 0 | Errno {
     if (this.#count === 0) return 0;
     const { flbs, preserved } = this.#ctx;

@@ -15,8 +15,8 @@ export interface FlbState {
 }
 
 /**
- * File-lifecycle-bound data (struct liveupdate_flb): global state that files of some handlers depend on. It is preserved with
- * the first such file, and finished in the next kernel with the last.
+ * File-lifecycle-bound data (struct liveupdate_flb): global state that files of some handlers depend on. It is
+ * preserved with the first such file, and finished in the next kernel with the last.
  */
 export interface Flb {
   readonly compatible: string;
@@ -196,8 +196,8 @@ export class FlbRegistry {
 
   /**
    * The live object of an incoming FLB, made on the first call; takes a reference.
-   * @returns -EOPNOTSUPP with live update off, -ENODATA without a handover or after finish, -ENOENT when the predecessor had
-   * none of that name, or what its callback said.
+   * @returns -EOPNOTSUPP with live update off, -ENODATA without a handover or after finish, -ENOENT when the
+   * predecessor had none of that name, or what its callback said.
    */
   getIncoming(flb: Flb): { readonly obj: unknown } | Errno {
     if (!this.#enabled()) return EOPNOTSUPP;

@@ -32,8 +32,8 @@ export interface IncomingLuo {
 }
 
 /**
- * How a release lays LUO's state out: an FDT with contiguous arrays (6.19 to 7.1), or one raw struct with chains of blocks (7.2
- * on). Sessions, files and FLBs themselves are written alike by all.
+ * How a release lays LUO's state out: an FDT with contiguous arrays (6.19 to 7.1), or one raw struct with chains of
+ * blocks (7.2 on). Sessions, files and FLBs themselves are written alike by all.
  */
 export interface LuoFormat {
   /**

@@ -15,7 +15,7 @@ import { TestFlbs } from './test-flb.ts';
 
 /** /dev/liveupdate, open. */
 export interface LuoDevice {
-  /** LIVEUPDATE_IOCTL_CREATE_SESSION. */
+  /** LIVEUPDATE_IOCTL_CREATE_SESSION. A name has one byte for each character, up to U+00FF. */
   createSession(name: string): LuoSessionFile | Errno;
   /** LIVEUPDATE_IOCTL_RETRIEVE_SESSION. */
   retrieveSession(name: string): LuoSessionFile | Errno;
@@ -23,10 +23,11 @@ export interface LuoDevice {
 }
 
 /**
- * The Live Update Orchestrator of one kernel. Boot calls `earlyInit` (early_initcall), `lateInit` (late_initcall), and after
- * reserve_mem's late_initcall `registerHandlers`; user space opens the device; kexec calls `reboot`.
+ * The Live Update Orchestrator of one kernel. Boot calls `earlyInit` (early_initcall), `lateInit` (late_initcall),
+ * and after reserve_mem's late_initcall `registerHandlers`; user space opens the device; kexec calls `reboot`.
  *
- * What people ask for (sessions, files, the number) is mirrored into the control state once per call. What crosses is in RAM only.
+ * What people ask for (sessions, files, the number) is mirrored into the control state once per call. What crosses is
+ * in RAM only.
  */
 export class Luo {
   /** Handovers by LUO since the last cold boot, as the predecessor counted. */
@@ -139,8 +140,8 @@ export class Luo {
 
   /**
    * Opens /dev/liveupdate. The first open reads the predecessor's sessions.
-   * @returns -ENOENT when live update is off (there is no device), -EBUSY while it is open, -EIO for ever when the sessions can't
-   * be read.
+   * @returns -ENOENT when live update is off (there is no device), -EBUSY while it is open, -EIO for ever when the
+   * sessions can't be read.
    * @throws MachineFault when what is read leads out of RAM.
    */
   open(): LuoDevice | Errno {
@@ -193,8 +194,8 @@ export class Luo {
   }
 
   /**
-   * liveupdate_reboot: freezes and writes everything that is to cross, right before the jump. Kernels before 7.1 finalise KHO
-   * after that, which is the caller's business.
+   * liveupdate_reboot: freezes and writes everything that is to cross, right before the jump. Kernels before 7.1
+   * finalise KHO after that, which is the caller's business.
    * @returns 0, or the error of a file that can't be frozen; then all are unfrozen and the reboot is off.
    */
   reboot(): 0 | Errno {

@@ -33,7 +33,8 @@ const MAX_LFS_FILESIZE = 2 ** 63;
 /**
  * Preserved memfds (mm/memfd_luo.c): size, position, seals (memfd-v2, from 7.1) and every folio, holes filled.
  *
- *   data --> memfd_luo_ser --> kho_vmalloc --> chunks --> pages of memfd_luo_folio_ser { pfn | flags, index } --> folios
+ * data --> memfd_luo_ser --> kho_vmalloc --> chunks --> pages of memfd_luo_folio_ser { pfn | flags, index } -->
+ * folios
  */
 export class MemfdHandler implements FileHandler {
   readonly compatible: string;
@@ -73,7 +74,8 @@ export class MemfdHandler implements FileHandler {
   // --- in the old kernel -----------------------------------------------------------------------------------------
 
   /**
-   * Freezes the file and preserves what is in it. -EOPNOTSUPP for seals that can't cross, -EFBIG for more than UINT_MAX pages,
+   * Freezes the file and preserves what is in it. -EOPNOTSUPP for seals that can't cross, -EFBIG for more than
+   * UINT_MAX pages,
    * -ENOMEM; after an error the file is as before, but for the holes that were filled.
    */
   preserve(file: LiveFile): SerializedFile | Errno {
@@ -200,7 +202,8 @@ export class MemfdHandler implements FileHandler {
 
   /**
    * Makes the file again from what the predecessor left.
-   * @returns -EOPNOTSUPP for unknown seals, -EINVAL for a list that can't be restored, -EIO for a folio that was not preserved,
+   * @returns -EOPNOTSUPP for unknown seals, -EINVAL for a list that can't be restored, -EIO for a folio that was not
+   * preserved,
    * -EEXIST for two folios in one place. The list and all folios are gone then.
    * @throws MachineFault when an address leads out of RAM, or the count out of the list.
    */

@@ -52,7 +52,8 @@ export class LuoSessions {
 
   /**
    * Makes a session to be handed over.
-   * @returns -EINVAL for an empty name or one of 64 bytes and more, -EEXIST for a name in use, -ENOMEM or -ENOSPC without room.
+   * @returns -EINVAL for an empty name or one of 64 bytes and more, -EEXIST for a name in use, -ENOMEM or -ENOSPC
+   * without room.
    */
   create(name: string): LuoSession | Errno {
     if (this.#quirks.luoChecksNames && (name.length === 0 || name.length > this.#nameLength - 1)) return EINVAL;
@@ -78,8 +79,8 @@ export class LuoSessions {
   }
 
   /**
-   * The descriptor of a session is closed: an incoming one finishes (-EBUSY when it can't yet, and it stays), an outgoing one
-   * gives its files up.
+   * The descriptor of a session is closed: an incoming one finishes (-EBUSY when it can't yet, and it stays), an
+   * outgoing one gives its files up.
    */
   release(session: LuoSession): 0 | Errno {
     if (session.retrieved) {

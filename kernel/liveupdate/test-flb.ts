@@ -39,8 +39,8 @@ function makeTestFlb(index: number, log: KernelLog): Flb {
 }
 
 /**
- * CONFIG_LIVEUPDATE_TEST: three FLBs that every file handler depends on. With the first handler the predecessor's are fetched
- * and their data compared.
+ * CONFIG_LIVEUPDATE_TEST: three FLBs that every file handler depends on. With the first handler the predecessor's are
+ * fetched and their data compared.
  */
 export class TestFlbs {
   readonly flbs: readonly Flb[];

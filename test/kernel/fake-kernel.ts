@@ -50,8 +50,8 @@ export interface FakeOptions {
 const DEFAULT_PAGES = 8192;
 
 /**
- * A kernel as clients see it: real RAM, page states and buddy allocator, but a KHO that keeps its map and its subtrees in objects.
- * Tests of clients use it so that they need neither memblock nor a boot.
+ * A kernel as clients see it: real RAM, page states and buddy allocator, but a KHO that keeps its map and its
+ * subtrees in objects. Tests of clients use it so that they need neither memblock nor a boot.
  */
 export class FakeKernel {
   readonly page: PageSize;

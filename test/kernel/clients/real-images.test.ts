@@ -17,8 +17,8 @@ import { FakeKernel } from '../fake-kernel.ts';
 import { ok } from '../liveupdate/luo-world.ts';
 
 /*
- * What real kernels left in memory, read by the clients. Map and root FDT are not under test here: what they hold comes from
- * expected.json.
+ * What real kernels left in memory, read by the clients. Map and root FDT are not under test here: what they hold
+ * comes from expected.json.
  */
 
 interface ExpectedFile {

@@ -15,8 +15,8 @@ import {
 import { contentOf, intact, ok } from './luo-world.ts';
 
 /*
- * The clients on a whole kernel: booted, handed over, booted on what is in RAM. What is under test is that they come up in the right
- * order and find in each other's places what they left; their own rules are tested apart.
+ * The clients on a whole kernel: booted, handed over, booted on what is in RAM. What is under test is that they come
+ * up in the right order and find in each other's places what they left; their own rules are tested apart.
  */
 
 const GIB = 2 ** 30;
@@ -140,7 +140,7 @@ it('a chain of ten handovers loses nothing when sessions are renewed at each hop
     leaked.push(magic);
     expect(kernel.ctx.log.warnings).toBe(0);
   }
-  // Root FDT, metadata, memblock's FDT and its region, the FLB header. With each second hop also test_kho's FDT: a kernel
-  // that finds test data leaves none.
+  // Root FDT, metadata, memblock's FDT and its region, the FLB header. With each second hop also test_kho's FDT: a
+  // kernel that finds test data leaves none.
   expect(leaked).toEqual([6, 5, 6, 5, 6, 5, 6, 5, 6, 5]);
 });
