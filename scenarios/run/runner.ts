@@ -39,6 +39,8 @@ export interface RunOptions {
   readonly sink?: LogSink | undefined;
   /** Called at each jump, when RAM is what the next kernel finds. */
   readonly atJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
+  /** Called after each boot step of each kernel. */
+  readonly onStep?: BootRequest['onStep'];
   /** Defects in every kernel of the run: for tests of the checks. */
   readonly sabotage?: Sabotage | undefined;
 }
@@ -67,7 +69,13 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
       cmdline: spec.cmdline ?? now.cmdline,
       config: { ...now.config, ...spec.config },
     };
-    return { ...now, config: now.config as Partial<KernelConfig>, sink: options.sink, sabotage: options.sabotage };
+    return {
+      ...now,
+      config: now.config as Partial<KernelConfig>,
+      sink: options.sink,
+      sabotage: options.sabotage,
+      onStep: options.onStep,
+    };
   };
   const first = request({});
   run.addKernel(SimulatedKernel.boot(machine, first), first.release, first.cmdline);

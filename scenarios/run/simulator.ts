@@ -27,6 +27,8 @@ export interface BootRequest {
   readonly sink?: LogSink | undefined;
   /** Defects of tests that prove that the checks can fail. */
   readonly sabotage?: Sabotage | undefined;
+  /** Called after each boot step. */
+  readonly onStep?: ((kernel: Kernel, step: string) => void) | undefined;
 }
 
 /** What a jump needs beside the kernel that is jumped to. */
@@ -74,7 +76,8 @@ export class SimulatedKernel {
       ...(request.image === undefined ? {} : { image: request.image }),
       ...(request.sink === undefined ? {} : { sink: request.sink }),
       ...(request.sabotage === undefined ? {} : { sabotage: request.sabotage }),
-      onStep: (_, step) => {
+      onStep: (booting, step) => {
+        request.onStep?.(booting, step);
         const next = names[names.indexOf(step) + 1];
         machine.memory.setWriter(next === undefined ? `kernel ${number}` : `kernel ${number}: ${next}`);
       },
