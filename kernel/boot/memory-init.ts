@@ -73,6 +73,10 @@ export function releaseMemory(boot: Boot): void {
     (pfn, order) => boot.structPages.release(pfn, order),
     (first, end, nid) => boot.structPages.initReserved(first, end, nid),
   );
+  // Region arrays that were doubled into RAM hold their last state from here on.
+  memory.setWriter('memblock');
+  memblock.writeArrays(memory);
+  memory.setWriter('free memory');
   boot.structPages.flush(allocator);
 }
 
