@@ -116,6 +116,7 @@ export class Kernel {
       memory,
       pages,
       maxPageOrder: config.MAX_PAGE_ORDER,
+      dmaEnd: arch === 'x86_64' ? 2 ** 24 : undefined,
       junkSeed: config.PAGE_POISONING ? mix32(seed ^ mix32(generation ^ 0x6672_6565)) : undefined,
       faults,
       log,

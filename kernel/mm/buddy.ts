@@ -30,6 +30,8 @@ export interface BuddyContext {
   readonly memory: PhysicalMemory;
   readonly pages: PageStates;
   readonly maxPageOrder?: number;
+  /** Where ZONE_DMA ends (x86: 16 MiB): what lies below is the last to be given out. None by default. */
+  readonly dmaEnd?: number | undefined;
   /**
    * Of the junk that fills free pages; another one for each kernel. Undefined: a free page keeps what it held until
    * somebody writes to it, as in a kernel without page poisoning.
@@ -50,6 +52,8 @@ export interface BuddyInfo {
 
 interface NodeAreas {
   readonly nid: number;
+  /** ZONE_DMA: taken from only when nothing else is left anywhere. */
+  readonly dma: boolean;
   readonly normal: FreeArea;
   readonly cma: FreeArea;
   readonly ranges: { start: Pfn; nrPages: number }[];
@@ -65,7 +69,7 @@ export interface BuddyVersion {
  *
  * What it models of the kernel's: block splitting and merging, last in first out, preference of the asked node,
  * movable allocations going to CMA memory while more than half of a node's free memory is there, unmovable ones never.
- * What it does not: zones within a node, watermarks, per-CPU lists, reclaim, compaction, unmovable and movable
+ * What it does not: zones within a node save ZONE_DMA, watermarks, per-CPU lists, reclaim, compaction, unmovable and movable
  * pageblocks kept apart.
  *
  * With poisoning every free page holds junk, so that memory which was not reserved when it should have been shows up as
@@ -74,7 +78,10 @@ export interface BuddyVersion {
 export class BuddyAllocator implements BulkPageAllocator {
   readonly maxPageOrder: number;
   readonly #ctx: BuddyContext;
+  /** Those below `dmaEnd` last. */
   readonly #nodes: readonly NodeAreas[];
+  readonly #plainNodes: readonly NodeAreas[];
+  readonly #dmaNodes: readonly NodeAreas[];
   /** All RAM, by node. */
   readonly #ranges: readonly { readonly start: Pfn; readonly nrPages: number }[];
   readonly #nrRamPages: number;
@@ -87,20 +94,30 @@ export class BuddyAllocator implements BulkPageAllocator {
   constructor(ctx: BuddyContext) {
     this.#ctx = ctx;
     this.maxPageOrder = ctx.maxPageOrder ?? ctx.page.defaultMaxPageOrder;
-    const byNid = new Map<number, { start: Pfn; nrPages: number }[]>();
-    for (const bank of [...ctx.banks].sort((a, b) => a.base - b.base)) {
-      const ranges = byNid.get(bank.nid) ?? [];
-      byNid.set(bank.nid, ranges);
-      ranges.push({ start: (bank.base / ctx.page.sizeBytes) as Pfn, nrPages: bank.sizeBytes / ctx.page.sizeBytes });
+    const pageBytes = ctx.page.sizeBytes;
+    const dmaEnd = Math.ceil((ctx.dmaEnd ?? 0) / pageBytes);
+    const zones = new Map<string, { nid: number; dma: boolean; ranges: { start: Pfn; nrPages: number }[] }>();
+    const add = (nid: number, start: number, end: number, dma: boolean) => {
+      if (start >= end) return;
+      const zone = zones.get(`${dma} ${nid}`) ?? { nid, dma, ranges: [] };
+      zones.set(`${dma} ${nid}`, zone);
+      zone.ranges.push({ start: start as Pfn, nrPages: end - start });
+    };
+    for (const bank of [...ctx.banks].sort((x, y) => x.base - y.base)) {
+      const start = bank.base / pageBytes;
+      const end = start + bank.sizeBytes / pageBytes;
+      add(bank.nid, start, Math.min(end, dmaEnd), true);
+      add(bank.nid, Math.max(start, dmaEnd), end, false);
     }
-    this.#nodes = [...byNid]
-      .sort((a, b) => a[0] - b[0])
-      .map(([nid, ranges]) => ({
-        nid,
-        ranges,
-        normal: new FreeArea(ranges, this.maxPageOrder),
-        cma: new FreeArea(ranges, this.maxPageOrder),
+    this.#nodes = [...zones.values()]
+      .sort((x, y) => Number(x.dma) - Number(y.dma) || x.nid - y.nid)
+      .map((zone) => ({
+        ...zone,
+        normal: new FreeArea(zone.ranges, this.maxPageOrder),
+        cma: new FreeArea(zone.ranges, this.maxPageOrder),
       }));
+    this.#plainNodes = this.#nodes.filter((node) => !node.dma);
+    this.#dmaNodes = this.#nodes.filter((node) => node.dma);
     this.#ranges = this.#nodes.flatMap((node) => node.ranges);
     this.#nrRamPages = this.#ranges.reduce((sum, range) => sum + range.nrPages, 0);
   }
@@ -192,7 +209,13 @@ export class BuddyAllocator implements BulkPageAllocator {
   /** A block by the order of nodes and kinds that the options ask for; -1 for none. */
   #take(order: number, options: AllocOptions): number {
     const preferred = options.nid === undefined || options.nid === NUMA_NO_NODE ? 0 : options.nid;
-    const nodes = this.#nodes;
+    // ZONE_DMA comes after all nodes.
+    const pfn = this.#takeAmong(this.#plainNodes, preferred, order, options);
+    return pfn >= 0 || this.#dmaNodes.length === 0 ? pfn : this.#takeAmong(this.#dmaNodes, preferred, order, options);
+  }
+
+  /** Goes round the nodes from the preferred one. */
+  #takeAmong(nodes: readonly NodeAreas[], preferred: number, order: number, options: AllocOptions): number {
     let first = nodes.findIndex((node) => node.nid >= preferred);
     if (first < 0) first = 0;
     for (let i = 0; i < nodes.length; i++) {

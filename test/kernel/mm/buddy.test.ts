@@ -306,3 +306,20 @@ describe('buddy allocator against a plain set of pages', () => {
     );
   });
 });
+
+describe('ZONE_DMA', () => {
+  test.each(PAGE_SIZES)('is given out last, with $name pages', (page) => {
+    const sizeBytes = 64 * 2 ** 20;
+    const banks = [{ base: physAddr(0), sizeBytes, nid: 0 }];
+    const memory = new PhysicalMemory(page, banks);
+    const pages = new PageStates(page, banks);
+    const dmaEnd = 16 * 2 ** 20;
+    const buddy = new BuddyAllocator({ page, banks, memory, pages, junkSeed: 1, dmaEnd });
+    buddy.addFreeRange(0 as Pfn, sizeBytes / page.sizeBytes);
+    const border = dmaEnd / page.sizeBytes;
+    const taken = Array.from({ length: sizeBytes / page.sizeBytes }, () => buddy.allocPages(0 as Order));
+    expect(taken.every((pfn) => pfn !== undefined)).toBe(true);
+    expect(taken.findIndex((pfn) => (pfn ?? 0) < border)).toBe((sizeBytes - dmaEnd) / page.sizeBytes);
+    expect(buddy.allocPages(0 as Order)).toBeUndefined();
+  });
+});
