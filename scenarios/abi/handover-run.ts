@@ -27,7 +27,10 @@ export type Workload = 'core' | 'clients';
 export interface HandoverRun {
   readonly outcome: 'handover' | 'cold-boot' | 'panic' | 'oops' | 'corrupt';
   readonly detail: string;
-  /** Pages that the old kernel was asked to preserve and the new one did not keep: all, unless it took them over. */
+  /**
+   * Pages that the old kernel was asked to preserve and the new one did not keep (all, unless it took them over), and
+   * those of clients whose data did not come back.
+   */
   readonly pagesLost: number;
   /** Pages that the new kernel keeps although nobody preserved them. */
   readonly pagesPhantom: number;
@@ -41,7 +44,17 @@ const SUBTREE = 'khosim';
 const RESERVE_MEM = 'khosim_rm';
 const SESSION = 'khosim';
 const TOKEN = 0x11;
-const FILE_BYTES = 150_000;
+const FILE_BYTES = 40_000;
+const TEST_KHO_BYTES = 262_144;
+const RESERVE_MEM_BYTES = 2 ** 21;
+
+/** What a client that does not come back takes with it. */
+const CLIENT_BYTES: Readonly<Record<string, number>> = {
+  subtree: SUBTREE.length,
+  kho_test: TEST_KHO_BYTES,
+  reserve_mem: RESERVE_MEM_BYTES,
+  'LUO session': FILE_BYTES,
+};
 
 /** What the old kernel was asked to bring over. */
 interface Asked {
@@ -141,7 +154,9 @@ function died(kernel: Kernel, otherwise: string): HandoverRun {
 function cmdlineFor(page: PageSize, workload: Workload): string {
   const scratch = page.shift === 16 ? '512M,512M,512M' : '64M,64M,64M';
   const clients =
-    workload === 'clients' ? ` liveupdate=on reserve_mem=2M:64K:${RESERVE_MEM} test_kho.max_mem=1048576` : '';
+    workload === 'clients'
+      ? ` liveupdate=on reserve_mem=${RESERVE_MEM_BYTES}:64K:${RESERVE_MEM} test_kho.max_mem=${TEST_KHO_BYTES}`
+      : '';
   return `kho=on kho_scratch=${scratch}${clients}`;
 }
 
@@ -160,7 +175,10 @@ function preserveWorkload(kernel: Kernel, workload: Workload, after: Release): A
     if (pfn === undefined || kho.preserveFolio({ pfn, order: order as Order }) !== 0) continue;
     keep(pfn, 2 ** order, true, order);
   }
-  const nrStretches = Math.min(192, Math.floor((3 * GIB) / (page.sizeBytes * 2 ** maxOrder)));
+  const nrStretches = Math.min(
+    workload === 'core' ? 192 : 16,
+    Math.floor((3 * GIB) / (page.sizeBytes * 2 ** maxOrder)),
+  );
   for (let i = 0; i < nrStretches; i++) {
     const pfn = allocator.allocPages(maxOrder as Order);
     if (pfn === undefined) break;
@@ -228,6 +246,7 @@ function judgeRun(next: Kernel, asked: Asked, kept: Kept, phantom: PageSet, work
   const brokenFolios =
     pagesLost === 0 ? asked.blocks.filter((block) => block.folio && !restores(next, block)).length : 0;
   const clientsBroken = brokenClients(next, asked, workload);
+  for (const client of clientsBroken) pagesLost += Math.ceil((CLIENT_BYTES[client] ?? 0) / page.sizeBytes);
   const { outcome } = next;
   if (outcome.kind === 'panic' || outcome.kind === 'oops') {
     return { pagesLost, pagesPhantom, clientsBroken, outcome: outcome.kind, detail: outcome.reason };
