@@ -35,6 +35,8 @@ const MAX_FILES_WALKED = 1 << 22;
 /** The files of one session, and the table that carries them across. */
 export class LuoFileSet {
   readonly files: LuoFile[] = [];
+  /** The first file of each token: a predecessor's may be there twice. */
+  readonly #byToken = new Map<bigint, LuoFile>();
   readonly #ctx: FileSetContext;
   readonly #table: EntryTable;
   /** Apart from the list's length, since 6.19 takes it from the predecessor before it reads the list. */
@@ -45,6 +47,17 @@ export class LuoFileSet {
     this.#table = ctx.newTable();
   }
 
+  #add(file: LuoFile): void {
+    this.files.push(file);
+    if (!this.#byToken.has(file.token)) this.#byToken.set(file.token, file);
+  }
+
+  #takeLast(): LuoFile | undefined {
+    const file = this.files.pop();
+    if (file !== undefined && this.#byToken.get(file.token) === file) this.#byToken.delete(file.token);
+    return file;
+  }
+
   /**
    * Preserves a file under a token.
    * @returns 0, -EEXIST for a token in use, -ENOSPC or -ENOMEM without room, -ENOENT when no handler takes the file,
@@ -52,7 +65,7 @@ export class LuoFileSet {
    */
   preserve(token: bigint, file: LiveFile): 0 | Errno {
     const { flbs, handlers, preserved } = this.#ctx;
-    if (this.files.some((other) => other.token === token)) return EEXIST;
+    if (this.#byToken.has(token)) return EEXIST;
     const room = this.#table.grow(this.#count + 1);
     if (room !== 0) return room;
     const handler = handlers.find((candidate) => candidate.canPreserve(file));
@@ -69,7 +82,7 @@ export class LuoFileSet {
     if (err === 0) {
       const serialized = handler.preserve(file);
       if (!isErrno(serialized)) {
-        this.files.push({ token, handler, serialized, file, status: 0 });
+        this.#add({ token, handler, serialized, file, status: 0 });
         this.#count++;
         return 0;
       }
@@ -84,7 +97,7 @@ export class LuoFileSet {
   /** Gives all files up, the last one first. */
   unpreserveAll(): void {
     const { flbs, preserved } = this.#ctx;
-    for (let entry = this.files.pop(); entry !== undefined; entry = this.files.pop()) {
+    for (let entry = this.#takeLast(); entry !== undefined; entry = this.#takeLast()) {
       const { handler, file, serialized } = entry;
       if (file === undefined) continue;
       handler.unpreserve(file, serialized);
@@ -182,6 +195,7 @@ export class LuoFileSet {
       return err;
     }
     this.files.length = 0;
+    this.#byToken.clear();
     this.#count = 0;
     this.#table.abandon();
     return err;
@@ -196,7 +210,7 @@ export class LuoFileSet {
       log.warn(`luo: No registered handler for compatible '${compatible}'`);
       return ENOENT;
     }
-    this.files.push({
+    this.#add({
       token: struct.getBig(memory, at, 'token'),
       handler,
       serialized: { serializedData: struct.getBig(memory, at, 'data'), privateData: undefined },
@@ -212,7 +226,7 @@ export class LuoFileSet {
    * @returns -ENOENT for an unknown token, or what the handler says.
    */
   retrieve(token: bigint): LiveFile | Errno {
-    const entry = this.files.find((candidate) => candidate.token === token);
+    const entry = this.#byToken.get(token);
     if (entry === undefined) return ENOENT;
     if (entry.status < 0) return entry.status as Errno;
     if (entry.file !== undefined) {
@@ -240,7 +254,7 @@ export class LuoFileSet {
     for (const { handler, file, serialized } of this.files) {
       if (handler.canFinish?.(file, serialized.serializedData) === false) return EBUSY;
     }
-    for (let entry = this.files.pop(); entry !== undefined; entry = this.files.pop()) {
+    for (let entry = this.#takeLast(); entry !== undefined; entry = this.#takeLast()) {
       const { handler, file, serialized, status } = entry;
       handler.finish(file, serialized.serializedData, status);
       flbs.fileFinish(handler);

@@ -1,9 +1,9 @@
 import { hex } from '../../machine/index.ts';
-import type { SessionState } from '../control.ts';
+import type { FileState, SessionState } from '../control.ts';
 import { EBADF, EBUSY, EEXIST, EINVAL, EIO, ENOENT, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
 import { KernelPanic } from '../failure.ts';
 import type { FileHandler, LiveFile } from './file-handler.ts';
-import type { FileSetContext } from './file-set.ts';
+import type { FileSetContext, LuoFile } from './file-set.ts';
 import { FlbRegistry } from './flb.ts';
 import type { LuoContext, LuoKernel } from './luo-context.ts';
 import { FdtLuoFormat } from './luo-fdt.ts';
@@ -39,7 +39,7 @@ export class Luo {
   readonly #handlers: FileHandler[] = [];
   readonly #test: TestFlbs | undefined;
   /** All sessions in the order of the control state. */
-  readonly #mirrored: LuoSession[] = [];
+  #mirrored: LuoSession[] = [];
   #enabled: boolean;
   #opened = false;
 
@@ -178,12 +178,15 @@ export class Luo {
       this.#mirror(session);
       return result;
     };
+    const fileDone = <T>(token: bigint | number, result: T): T => {
+      if (!isErrno(result)) this.#mirrorFile(session, u64(token));
+      return result;
+    };
     return {
       name: session.name,
       preserveFd: (token: bigint | number, file: LiveFile) =>
-        wrong(false) ?? done(session.files.preserve(BigInt.asUintN(64, BigInt(token)), file)),
-      retrieveFd: (token: bigint | number) =>
-        wrong(true) ?? done(session.files.retrieve(BigInt.asUintN(64, BigInt(token)))),
+        wrong(false) ?? fileDone(token, session.files.preserve(u64(token), file)),
+      retrieveFd: (token: bigint | number) => wrong(true) ?? fileDone(token, session.files.retrieve(u64(token))),
       finish: () => wrong(true) ?? done(session.files.finish()),
       release: () => {
         if (closed) return EBADF;
@@ -207,7 +210,8 @@ export class Luo {
   }
 
   #mirror(session: LuoSession): void {
-    const gone = !this.sessions.incoming.includes(session) && !this.sessions.outgoing.includes(session);
+    const { incoming, outgoing } = this.sessions;
+    const gone = (session.direction === 'incoming' ? incoming : outgoing).get(session.name) !== session;
     const at = this.#mirrored.indexOf(session);
     if (gone) {
       if (at >= 0) this.#mirrored.splice(at, 1);
@@ -219,8 +223,23 @@ export class Luo {
     });
   }
 
+  /** Only one file of a session changed: the others' entries stay as they are. */
+  #mirrorFile(session: LuoSession, token: bigint): void {
+    const at = this.#mirrored.indexOf(session);
+    const { files } = session.files;
+    // What was just preserved is the last; of an incoming token that is there twice the first counts.
+    const index =
+      session.direction === 'outgoing' ? files.length - 1 : files.findIndex((candidate) => candidate.token === token);
+    const file = files[index];
+    if (file === undefined) return;
+    this.#ctx.control.update((draft) => {
+      const mirrored = draft.sessions[at];
+      if (mirrored !== undefined) mirrored.files[index] = fileDraftOf(file);
+    });
+  }
+
   #mirrorAll(): void {
-    this.#mirrored.splice(0, this.#mirrored.length, ...this.sessions.incoming, ...this.sessions.outgoing);
+    this.#mirrored = [...this.sessions.incoming.values(), ...this.sessions.outgoing.values()];
     this.#ctx.control.update((draft) => {
       draft.sessions = this.#mirrored.map(draftOf);
     });
@@ -238,12 +257,17 @@ function draftOf(session: LuoSession): Mutable<SessionState> {
     name: session.name,
     direction: session.direction,
     retrieved: session.retrieved,
-    files: session.files.files.map(({ token, handler, status }) => ({
-      token: hex(token),
-      compatible: handler.compatible,
-      retrieved: status === 1,
-    })),
+    files: session.files.files.map(fileDraftOf),
   };
+}
+
+function fileDraftOf({ token, handler, status }: LuoFile): Mutable<FileState> {
+  return { token: hex(token), compatible: handler.compatible, retrieved: status === 1 };
+}
+
+/** A token as ioctls carry it. */
+function u64(token: bigint | number): bigint {
+  return BigInt.asUintN(64, BigInt(token));
 }
 
 /** The format that a release's contract describes. */

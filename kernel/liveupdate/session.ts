@@ -26,8 +26,10 @@ const MAX_SESSIONS_WALKED = 1 << 20;
 
 /** The sessions of both directions. */
 export class LuoSessions {
-  readonly incoming: LuoSession[] = [];
-  readonly outgoing: LuoSession[] = [];
+  /** By name, in the predecessor's order. */
+  readonly incoming = new Map<string, LuoSession>();
+  /** By name, in the order of creation. */
+  readonly outgoing = new Map<string, LuoSession>();
   readonly #files: FileSetContext;
   readonly #quirks: ReleaseQuirks;
   readonly #nameLength: number;
@@ -60,18 +62,18 @@ export class LuoSessions {
     const table = this.#tableOut;
     if (table === undefined) return EBADF;
     const kept = name.slice(0, this.#nameLength - 1);
-    const room = table.grow(this.outgoing.length + 1);
+    const room = table.grow(this.outgoing.size + 1);
     if (room !== 0) return room;
     // The room made for a name that turns out to be taken stays, as in the kernel.
-    if (this.outgoing.some((other) => other.name === kept)) return EEXIST;
+    if (this.outgoing.has(kept)) return EEXIST;
     const session = new LuoSession(kept, 'outgoing', new LuoFileSet(this.#files));
-    this.outgoing.push(session);
+    this.outgoing.set(kept, session);
     return session;
   }
 
   /** Hands an incoming session out: -ENOENT for an unknown name, -EINVAL for the second time. */
   retrieve(name: string): LuoSession | Errno {
-    const session = this.incoming.find((candidate) => candidate.name === name);
+    const session = this.incoming.get(name);
     if (session === undefined) return ENOENT;
     if (session.retrieved) return EINVAL;
     session.retrieved = true;
@@ -89,12 +91,12 @@ export class LuoSessions {
         this.#files.log.warn(`luo: Unable to finish session [${session.name}] on release`);
         return err;
       }
-      this.incoming.splice(this.incoming.indexOf(session), 1);
+      this.incoming.delete(session.name);
       return 0;
     }
     session.files.unpreserveAll();
-    this.outgoing.splice(this.outgoing.indexOf(session), 1);
-    this.#tableOut?.shrink(this.outgoing.length);
+    this.outgoing.delete(session.name);
+    this.#tableOut?.shrink(this.outgoing.size);
     return 0;
   }
 
@@ -106,7 +108,7 @@ export class LuoSessions {
     if (table === undefined) return 0;
     const cursor = table.cursor();
     for (let entry = cursor.read(); entry !== undefined; entry = cursor.read()) {
-      if (this.incoming.length >= MAX_SESSIONS_WALKED) throw new KernelHang('luo_session_deserialize');
+      if (this.incoming.size >= MAX_SESSIONS_WALKED) throw new KernelHang('luo_session_deserialize');
       const err = this.#deserializeOne(entry);
       if (err !== 0) {
         table.abandon();
@@ -122,12 +124,12 @@ export class LuoSessions {
     const { memory, abi, log } = this.#files;
     const struct = abi.struct('luo_session_ser');
     const name = struct.getString(memory, at, 'name').slice(0, this.#nameLength - 1);
-    if (this.incoming.some((other) => other.name === name)) {
+    if (this.incoming.has(name)) {
       log.warn(`luo: Failed to insert session [${name}] ${EEXIST}`);
       return EEXIST;
     }
     const session = new LuoSession(name, 'incoming', new LuoFileSet(this.#files));
-    this.incoming.push(session);
+    this.incoming.set(name, session);
     const err = session.files.deserialize(struct.elementAt(at, 'file_set_ser', 0), this.#quirks.luoFileErrorsFail);
     if (err === 0 || !this.#quirks.luoFileErrorsFail) return 0;
     log.warn(`luo: Failed to deserialize files for session [${name}] ${err}`);
@@ -142,7 +144,8 @@ export class LuoSessions {
     const struct = abi.struct('luo_session_ser');
     table.begin();
     const cursor = table.cursor();
-    for (const [i, session] of this.outgoing.entries()) {
+    const frozen: LuoSession[] = [];
+    for (const session of this.outgoing.values()) {
       const entry = cursor.reserve();
       let err: 0 | Errno = 0;
       if (entry === undefined) {
@@ -153,8 +156,11 @@ export class LuoSessions {
         if (err === 0) struct.setString(memory, entry, 'name', session.name);
         else cursor.prev();
       }
-      if (err === 0) continue;
-      for (const done of this.outgoing.slice(0, i).reverse()) {
+      if (err === 0) {
+        frozen.push(session);
+        continue;
+      }
+      for (const done of frozen.reverse()) {
         const undone = cursor.prev();
         if (undone === undefined) break;
         done.files.unfreeze(struct.elementAt(undone, 'file_set_ser', 0));
@@ -162,7 +168,7 @@ export class LuoSessions {
       }
       return err;
     }
-    table.commit(this.outgoing.length);
+    table.commit(this.outgoing.size);
     return 0;
   }
 }

@@ -12,13 +12,10 @@ const LUO_RELEASES = RELEASES.filter((release) => release.luo !== undefined);
 function useEverything(world: LuoWorld): void {
   const device = world.luo.open();
   if (isErrno(device)) return;
-  for (const { name } of [...world.luo.sessions.incoming]) {
+  for (const { name, files } of [...world.luo.sessions.incoming.values()]) {
     const session = device.retrieveSession(name);
     if (isErrno(session)) continue;
-    for (const { token } of world.luo.sessions.incoming.find((each) => each.name === name)?.files.files.slice(1) ??
-      []) {
-      session.retrieveFd(token);
-    }
+    for (const { token } of files.files.slice(1)) session.retrieveFd(token);
     session.release();
   }
 }

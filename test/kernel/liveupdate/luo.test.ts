@@ -208,6 +208,31 @@ describe('preserving files', () => {
   });
 });
 
+it('mirrors sessions and files into the control state', () => {
+  const old = LuoWorld.boot(PAGE_4K);
+  const session = ok(old.device().createSession('a'));
+  session.preserveFd(0x11, old.memfd(1));
+  session.preserveFd(0xffff_ffff_ffff_ffffn, old.memfd(1));
+  const files = [
+    { token: '0x11', compatible: 'memfd-v2', retrieved: false },
+    { token: '0xffffffffffffffff', compatible: 'memfd-v2', retrieved: false },
+  ];
+  expect(old.kernel.control.state.sessions).toEqual([{ name: 'a', direction: 'outgoing', retrieved: false, files }]);
+  const world = old.next();
+  expect(world.kernel.control.state.sessions).toEqual([]);
+  const device = world.device();
+  expect(world.kernel.control.state.sessions).toEqual([{ name: 'a', direction: 'incoming', retrieved: false, files }]);
+  const found = ok(device.retrieveSession('a'));
+  ok(found.retrieveFd(-1n));
+  expect(world.kernel.control.state.sessions).toEqual([
+    { name: 'a', direction: 'incoming', retrieved: true, files: [files[0], { ...files[1], retrieved: true }] },
+  ]);
+  found.finish();
+  expect(world.kernel.control.state.sessions[0]?.files).toEqual([]);
+  found.release();
+  expect(world.kernel.control.state.sessions).toEqual([]);
+});
+
 describe('retrieving and finishing files', () => {
   function handed(): { world: LuoWorld; session: ReturnType<typeof sessionOf> } {
     const old = LuoWorld.boot(PAGE_4K);
@@ -245,7 +270,6 @@ describe('retrieving and finishing files', () => {
   it('preserves again what was retrieved, once it is finished', () => {
     const { world, session } = handed();
     const file = ok(session.retrieveFd(2)) as Memfd;
-    world.luo.sessions.outgoing.length = 0;
     const device = world.luo;
     expect(device.open()).toBe(EBUSY);
     const own = world.luo.sessions.create('next');
@@ -259,7 +283,7 @@ describe('retrieving and finishing files', () => {
 
   it('waits for a handler that cannot finish', () => {
     const { world, session } = handed();
-    const entry = world.luo.sessions.incoming[0]?.files.files[1];
+    const entry = world.luo.sessions.incoming.get('a')?.files.files[1];
     if (entry === undefined) throw new Error('no file');
     const handler: FileHandler = entry.handler;
     handler.canFinish = () => false;
@@ -459,7 +483,7 @@ describe('memfd', () => {
     const old = LuoWorld.boot(PAGE_4K);
     ok(old.device().createSession('m')).preserveFd(1, old.memfd(10));
     old.luo.reboot();
-    const data = old.luo.sessions.outgoing[0]?.files.files[0]?.serialized.serializedData ?? 0n;
+    const data = old.luo.sessions.outgoing.get('m')?.files.files[0]?.serialized.serializedData ?? 0n;
     old.kernel.memory.writeU64((Number(data) + 24) as PhysAddr, 1_000_000);
     const session = ok(old.jump().device().retrieveSession('m'));
     expect(() => session.retrieveFd(1)).toThrow(expect.objectContaining({ name: 'MachineFault' }));
