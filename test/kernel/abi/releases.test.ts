@@ -1,3 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { radixNumbersOf } from '../../../kernel/abi/contract.ts';
 import { abiOf, contractsOf, RELEASES, releaseByName, UNRELEASED } from '../../../kernel/release.ts';
@@ -102,4 +105,15 @@ test('each release writes what the list of commits says', () => {
     kho-radix-rfc-v1: tree of 6, tree of 5, tree of 4; kho-v1 memblock-v1 reserve-mem-v1 kho-test-v1
     "
   `);
+});
+
+test('only kernel/release.ts compares releases: all other code asks for a quirk or a contract', () => {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const comparing = ['machine', 'kernel', 'scenarios'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .map((name) => join(folder, name))
+      .filter((file) => file.endsWith('.ts') && file !== join('kernel', 'release.ts'))
+      .filter((file) => /(===|!==|startsWith\(|includes\()\s*'\d\.\d/.test(readFileSync(join(root, file), 'utf8'))),
+  );
+  expect(comparing).toEqual([]);
 });
