@@ -9,6 +9,7 @@ import { inspectImage } from '../inspect/inspect.ts';
 /** RAM and handoff as they were at a jump: the pages that matter, copied, since the next kernel goes on in the same RAM. */
 export interface CapturedImage {
   readonly document: unknown;
+  /** Unpacked: most runs that capture an image have one jump more to go. */
   readonly data: Uint8Array;
   /** What inspect finds in it: expected.json. */
   readonly expected: unknown;
@@ -51,7 +52,7 @@ export function captureImage(machine: Machine, handoff: BootHandoff | undefined)
     ranges.push({ phys, sizeBytes: preserved.sizeOf(order) });
   }
   const image = buildSparseImage({ memory, arch, handoff, ranges, data: DATA_FILE });
-  return { document: image.document, data: gzipSync(concat([...image.chunks()]), { level: 6 }), expected: document };
+  return { document: image.document, data: concat([...image.chunks()]), expected: document };
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {
@@ -68,6 +69,6 @@ function concat(parts: readonly Uint8Array[]): Uint8Array {
 export function writeImage(folder: string, image: CapturedImage): void {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'image.json'), `${JSON.stringify(image.document, undefined, 1)}\n`);
-  writeFileSync(join(folder, DATA_FILE), image.data);
+  writeFileSync(join(folder, DATA_FILE), gzipSync(image.data, { level: 6 }));
   writeFileSync(join(folder, 'expected.json'), `${JSON.stringify(image.expected, undefined, 1)}\n`);
 }

@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os';
-import { extname } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LogSink } from '../../kernel/log.ts';
 import { pageSizeByBytes } from '../../machine/index.ts';
 import { InputError, type InputMessage } from '../input-error.ts';
+import { packageRoot } from '../package-root.ts';
 import { type CapturedImage, captureImage, writeImage } from './export.ts';
 import { findScenario } from './library.ts';
 import type { RunResult } from './result.ts';
@@ -29,13 +30,13 @@ export function doJob(job: Job, sink?: LogSink): RunResult {
   const page = pageSizeByBytes(job.pageSize);
   if (page === undefined) throw new RangeError(`no page size: ${job.pageSize}`);
   let image: CapturedImage | undefined;
-  const atJump =
+  const atLastJump =
     job.exportFolder === undefined
       ? undefined
       : (...[machine, handoff]: Parameters<typeof captureImage>) => {
           image = captureImage(machine, handoff);
         };
-  const result = runScenario(findScenario(job.scenario), { page, seed: job.seed, sink, atJump });
+  const result = runScenario(findScenario(job.scenario), { page, seed: job.seed, sink, atLastJump });
   if (job.exportFolder !== undefined) {
     if (image === undefined) {
       throw new InputError({
@@ -58,6 +59,12 @@ export function workerJob(job: Job): JobResult {
   }
 }
 
+/** What workers load: this file; from the sources, what was built of it, since a worker has nobody to compile for it. */
+function workerFile(): string {
+  const self = fileURLToPath(import.meta.url);
+  return extname(self) === '.ts' ? join(packageRoot(), 'dist/scenarios/run/jobs.js') : self;
+}
+
 /**
  * Does all jobs, at most `nrWorkers` at a time; results in the order of the jobs, whoever was first.
  * @param done told after each job how many are done.
@@ -68,13 +75,11 @@ export async function doJobs(
   done: (nr: number) => void,
 ): Promise<RunResult[]> {
   const { Tinypool } = await import('tinypool');
-  const self = fileURLToPath(import.meta.url);
   const pool = new Tinypool({
-    filename: self,
+    filename: workerFile(),
     name: 'workerJob',
     minThreads: 1,
     maxThreads: Math.min(nrWorkers, jobs.length, availableParallelism() * 2),
-    ...(extname(self) === '.ts' ? { execArgv: ['--experimental-strip-types'] } : {}),
   });
   let nr = 0;
   try {

@@ -35,8 +35,8 @@ export function kexecStep(
   carryReserveMem(run);
   if (run.dead) return run.entry.outcome;
   const preservedPages = run.objects.preservedPages();
-  const blocks = blocksOf(before);
-  const left = leftBehind(before);
+  let blocks: PreservedBlocks = { starts: [], orders: [] };
+  let left: LeftBehind | undefined;
   const request = boot(spec);
   const pageSize = spec.pageSize === undefined ? undefined : pageSizeByName(spec.pageSize);
   if (pageSize !== undefined && pageSize !== run.page) {
@@ -47,8 +47,14 @@ export function kexecStep(
   const next = before.kernel.kexec({
     ...request,
     finalize: spec.finalize,
+    beforeJump: () => {
+      blocks = blocksOf(before);
+      if (run.corruptions.length > 0) left = leftBehind(before);
+    },
     atJump: (machine, handoff) => {
-      for (const corruption of run.corruptions.splice(0)) applyCorruption(machine, handoff, corruption, left);
+      for (const corruption of run.corruptions.splice(0)) {
+        if (left !== undefined) applyCorruption(machine, handoff, corruption, left);
+      }
       atJump?.(machine, handoff);
     },
   });

@@ -41,6 +41,8 @@ export interface RunOptions {
   readonly atJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
   /** Called after each boot step of each kernel. */
   readonly onStep?: BootRequest['onStep'];
+  /** Called at the jump of the last kexec step, when RAM is what the next kernel finds. */
+  readonly atLastJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
   /** Defects in every kernel of the run: for tests of the checks. */
   readonly sabotage?: Sabotage | undefined;
 }
@@ -174,7 +176,11 @@ function perform(
     run.kernel.context.faults.arm(spec.fault.at, spec.fault.nth);
     return 0;
   }
-  return kexecStep(run, spec.kexec ?? {}, request, options.atJump);
+  const isLast = !run.scenario.steps.slice(step.index + 1).some((later) => later.verb === 'kexec');
+  return kexecStep(run, spec.kexec ?? {}, request, (...at) => {
+    options.atJump?.(...at);
+    if (isLast) options.atLastJump?.(...at);
+  });
 }
 
 /** Compares a step's result with what its line expects, and puts it on the timeline. */

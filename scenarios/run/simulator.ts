@@ -35,6 +35,8 @@ export interface BootRequest {
 export interface JumpRequest extends BootRequest {
   /** Up to 7.0: whether the handover is finalised before the kernel is loaded (true). */
   readonly finalize?: boolean | undefined;
+  /** Called when the next kernel is loaded, right before the jump: the last moment of the present one. */
+  readonly beforeJump?: (() => void) | undefined;
   /** Called when RAM is what the next kernel finds, and before that kernel's first instruction. */
   readonly atJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
 }
@@ -136,6 +138,7 @@ export class SimulatedKernel {
     const image = loaded.value;
     const { machine } = this;
     const handoff = handoffOf(image, machine.page);
+    request.beforeJump?.();
     const refused = this.kernel.jump(image);
     if (isErrno(refused)) return refused;
     if (this.kernel.outcome.kind !== 'jumped') {
