@@ -131,6 +131,22 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--golden <dir>', description: 'compare with golden bytes kept there' },
       { flags: '--format <format>', description: 'form of the result', choices: ['ktap', 'junit'] },
     ],
+    more: `A proposal is a file that names its base and what it changes:
+
+  base: "7.3"
+  bump: { kho-v4: kho-v5 }        # leave it out, and see what that does
+  changes:
+    - struct: kho_block_header_ser
+      add: { name: flags, type: u64 }
+      before: count
+    - { struct: luo_file_ser, field: token, set: { type: u32 } }
+    - { constant: KHO_MAX_BLOCKS, set: 20000 }
+    - { property: blob-size, set: { type: u32 } }
+    - geometry: depth
+      set: divRoundUp(KEY_WIDTH - BITMAP_LOG2, TABLE_LOG2) + 2
+
+or a .js module with \`export const base\` and \`export function propose(draft)\`.
+Exit code 1: breaking without the bump, or golden bytes that moved.`,
     load: async () => (await import('./abi.ts')).abiCheckCommand,
   },
   {
