@@ -56,6 +56,7 @@ export function kexecStep(
         if (left !== undefined) applyCorruption(machine, handoff, corruption, left);
       }
       atJump?.(machine, handoff);
+      run.observer.jumping?.(run, machine, handoff);
     },
   });
   if (next === undefined || run.dead) return run.entry.outcome;
@@ -76,6 +77,7 @@ export function kexecStep(
   run.sessions.cross();
   run.vmallocAreas.clear();
   const entry = run.addKernel(next, request.release, request.cmdline);
+  run.observer.booted?.(run, entry);
   arrive(run, entry, spec, blocks);
   return entry.outcome === 'handover' ? 'ok' : entry.outcome;
 }
@@ -127,6 +129,7 @@ export function closeKernel(run: RunState): void {
   look(run, true);
   const objectPages = entry.ledger.leaked.nrPages;
   entry.leakedByKernelPages = Math.max(unrestoredPages(entry) - objectPages, 0);
+  run.observer.closed?.(run, entry);
 }
 
 /** A look at everything, before a step changes what the last jump left. */

@@ -26,7 +26,11 @@ export interface KernelLedger {
   readonly wrongState: PageRanges;
   wrongStateDetail: string;
   /** What happened to the first page that went wrong, by kind; in the order in which it was found. */
-  readonly events: { readonly kind: 'damaged' | 'lost' | 'leaked' | 'wrongState'; readonly text: string }[];
+  readonly events: {
+    readonly kind: 'damaged' | 'lost' | 'leaked' | 'wrongState';
+    readonly pfn: number;
+    readonly text: string;
+  }[];
 }
 
 export function emptyLedger(): KernelLedger {
@@ -182,7 +186,7 @@ export class ObjectLedger {
     for (const [kind, found] of kinds) {
       const { first } = found;
       if (first === undefined) continue;
-      if (ledger[kind].first === undefined) ledger.events.push({ kind, text: tell(first as Pfn, kind) });
+      if (ledger[kind].first === undefined) ledger.events.push({ kind, pfn: first, text: tell(first as Pfn, kind) });
       for (const [pfn, nrPages] of found.ranges()) {
         history[kind].add(pfn, nrPages);
         ledger[kind].add(pfn, nrPages);

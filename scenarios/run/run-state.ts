@@ -5,6 +5,7 @@ import { type Machine, type PageSize, type Pfn, physOf, Random } from '../../mac
 import { hex } from '../../machine/units.ts';
 import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
+import type { RunObserver } from './observer.ts';
 import type { CheckResult, ObjectResult, Outcome, StepResult } from './result.ts';
 import type { CorruptSpec } from './schema.ts';
 import type { BookedSession, SessionBook } from './session-book.ts';
@@ -67,6 +68,8 @@ export class RunState {
   readonly vmallocAreas = new Map<string, VmallocArea>();
   /** What the next jump is to find changed. */
   readonly corruptions: CorruptSpec[] = [];
+  /** Who looks on. */
+  observer: RunObserver = {};
   /** The step that is being done. */
   step: ScenarioStep | undefined;
   /** The last step that is over, as `stepName` names it. */

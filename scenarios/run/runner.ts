@@ -10,6 +10,7 @@ import { judge, totalsOf, verdictOf } from './judge.ts';
 import { closeKernel, kexecStep, lookBefore, preserveAgain, restoreAny } from './kexec-step.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { planMachine } from './machine-plan.ts';
+import type { RunObserver } from './observer.ts';
 import { ImpossibleStep } from './placement.ts';
 import { noteReserveMem } from './reserve-mem.ts';
 import type { KernelResult, RunResult, StepResult } from './result.ts';
@@ -43,6 +44,8 @@ export interface RunOptions {
   readonly onStep?: BootRequest['onStep'];
   /** Called at the jump of the last kexec step, when RAM is what the next kernel finds. */
   readonly atLastJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
+  /** Looks on: for reports and traces. */
+  readonly observer?: RunObserver | undefined;
   /** Defects in every kernel of the run: for tests of the checks. */
   readonly sabotage?: Sabotage | undefined;
 }
@@ -64,6 +67,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   const seed = options.seed ?? scenario.spec.seed ?? DEFAULT_SEED;
   const machine = Machine.powerOn(planMachine(scenario, options.page, seed));
   const run = new RunState(scenario, machine, options.page, seed, new SessionBook(seed));
+  run.observer = options.observer ?? {};
   let now = { ...scenario.spec.kernel, config: { ...PLAIN_CONFIG, ...scenario.spec.kernel.config } as ConfigSpec };
   const request = (spec: KexecSpec): BootRequest => {
     now = {
@@ -83,6 +87,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   run.addKernel(SimulatedKernel.boot(machine, first), first.release, first.cmdline);
   checkFirstKernel(run, scenario);
   noteReserveMem(run);
+  run.observer.booted?.(run, run.entry);
   for (const step of scenario.steps) {
     run.step = step;
     const result = oneStep(run, step, request, options);
@@ -201,7 +206,9 @@ function noteStep(run: RunState, step: ScenarioStep, result: string): void {
     result,
     microseconds: entry.kernel.kernel.clock.microseconds,
   };
-  run.timeline.push({ step: noted, control: entry.kernel.context.control.takePatches() });
+  const timelineStep = { step: noted, control: entry.kernel.context.control.takePatches() };
+  run.timeline.push(timelineStep);
+  run.observer.stepped?.(run, timelineStep);
 }
 
 function resultOf(run: RunState): RunResult {
