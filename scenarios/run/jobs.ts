@@ -5,10 +5,12 @@ import type { LogSink } from '../../kernel/log.ts';
 import { pageSizeByBytes } from '../../machine/index.ts';
 import { InputError, type InputMessage } from '../input-error.ts';
 import { packageRoot } from '../package-root.ts';
+import { RunRecorder } from '../observe/run-recorder.ts';
+import type { RunView } from '../report/client/model.ts';
 import { type CapturedImage, captureImage, writeImage } from './export.ts';
 import { findScenario } from './library.ts';
 import type { RunResult } from './result.ts';
-import { runScenario } from './runner.ts';
+import { runScenarioAtLength } from './runner.ts';
 
 /** One run to be done: plain data, so that a worker can be sent it. */
 export interface Job {
@@ -18,15 +20,24 @@ export interface Job {
   readonly seed: number | undefined;
   /** Where RAM at the last jump goes. */
   readonly exportFolder: string | undefined;
+  /** Whether the run is recorded, for a report or a trace. */
+  readonly record?: boolean;
+}
+
+/** What a job comes to. */
+export interface JobOutput {
+  readonly result: RunResult;
+  /** The recording, where one was asked for. */
+  readonly view: RunView | undefined;
 }
 
 /** What a worker sends back: what the user got wrong travels as data. */
 export type JobResult =
-  | { readonly ok: true; readonly result: RunResult }
+  | { readonly ok: true; readonly output: JobOutput }
   | { readonly ok: false; readonly messages: readonly InputMessage[] };
 
 /** Does one job. */
-export function doJob(job: Job, sink?: LogSink): RunResult {
+export function doJob(job: Job, sink?: LogSink): JobOutput {
   const page = pageSizeByBytes(job.pageSize);
   if (page === undefined) throw new RangeError(`no page size: ${job.pageSize}`);
   let image: CapturedImage | undefined;
@@ -36,7 +47,9 @@ export function doJob(job: Job, sink?: LogSink): RunResult {
       : (...[machine, handoff]: Parameters<typeof captureImage>) => {
           image = captureImage(machine, handoff);
         };
-  const result = runScenario(findScenario(job.scenario), { page, seed: job.seed, sink, atLastJump });
+  const recorder = job.record === true ? new RunRecorder() : undefined;
+  const options = { page, seed: job.seed, sink, atLastJump, observer: recorder };
+  const { result, state } = runScenarioAtLength(findScenario(job.scenario), options);
   if (job.exportFolder !== undefined) {
     if (image === undefined) {
       throw new InputError({
@@ -46,13 +59,13 @@ export function doJob(job: Job, sink?: LogSink): RunResult {
     }
     writeImage(job.exportFolder, image);
   }
-  return result;
+  return { result, view: recorder?.view(state, result) };
 }
 
 /** The same in a worker. */
 export function workerJob(job: Job): JobResult {
   try {
-    return { ok: true, result: doJob(job) };
+    return { ok: true, output: doJob(job) };
   } catch (error) {
     if (error instanceof InputError) return { ok: false, messages: error.messages };
     throw error;
@@ -73,7 +86,7 @@ export async function doJobs(
   jobs: readonly Job[],
   nrWorkers: number,
   done: (nr: number) => void,
-): Promise<RunResult[]> {
+): Promise<JobOutput[]> {
   const { Tinypool } = await import('tinypool');
   const pool = new Tinypool({
     filename: workerFile(),
@@ -92,7 +105,7 @@ export async function doJobs(
     );
     const wrong = results.flatMap((result) => (result.ok ? [] : result.messages));
     if (wrong.length > 0) throw new InputError(wrong);
-    return results.flatMap((result) => (result.ok ? [result.result] : []));
+    return results.flatMap((result) => (result.ok ? [result.output] : []));
   } finally {
     await pool.destroy();
   }
