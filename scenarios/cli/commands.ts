@@ -47,7 +47,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'inspect',
     summary: 'read a handover out of a memory image, and audit it',
     args: [['<image>', 'khosim-sparse-1 (image.json), an ELF core, raw RAM, or a debugfs directory']],
-    options: [{ flags: '--list', description: 'list every preserved block in walk order' }, ...IMAGE_OPTIONS],
+    options: [{ flags: '--list', description: 'list every preserved block in walk order' }, REPORT, ...IMAGE_OPTIONS],
     load: async () => (await import('./inspect.ts')).inspectCommand,
   },
   {

@@ -8,6 +8,10 @@ import { type InspectOptions, type InspectResult, inspectImage } from '../inspec
 import { openCapturedMemory } from '../io/captured-memory.ts';
 import { findDebugfsDirectory, readDebugfsHandover } from '../io/debugfs-dir.ts';
 import { imageOptionsOf } from '../io/image-options.ts';
+import { imageView } from '../observe/image-view.ts';
+import { packageVersion } from '../package-root.ts';
+import { viewReport } from '../report/html.ts';
+import { writeOutput } from '../report/write.ts';
 import type { CommandContext, CommandRun } from './command.ts';
 import { EXIT_FAILED, EXIT_OK, type OptionValues } from './options.ts';
 
@@ -78,6 +82,8 @@ async function inspectSubject<T>(
 export const inspectCommand: CommandRun = ([path = ''], options, context) =>
   inspectPath(path, options, context, { list: options.flag('list') }, (result) => {
     const { document } = result;
+    const report = options.text('report');
+    if (report !== undefined) writeReport(report, path, result);
     if (context.json) context.printJson(document);
     else {
       context.terminal.stdout(formatInspect(result));
@@ -87,6 +93,17 @@ export const inspectCommand: CommandRun = ([path = ''], options, context) =>
     }
     return document.findings.some((finding) => finding.severity === 'error') ? EXIT_FAILED : EXIT_OK;
   });
+
+/** The report: named by the image's last folder and file, so that it says nothing of the machine that made it. */
+function writeReport(file: string, path: string, result: InspectResult): void {
+  const name = path
+    .split(/[/\\]/)
+    .filter((part) => part !== '')
+    .slice(-2)
+    .join('/');
+  const view = imageView(result, name, `khosim inspect ${name}`);
+  writeOutput(file, viewReport({ schema: 1, kind: 'inspect', version: packageVersion(), views: [view] }));
+}
 
 /** `khosim explain SUBJECT --page ADDR` and `khosim explain [SUBJECT] --finding CODE` */
 export const explainCommand: CommandRun = async ([subject], options, context) => {

@@ -1,11 +1,15 @@
 import { join } from 'node:path';
 import { InputError } from '../input-error.ts';
+import { packageVersion } from '../package-root.ts';
+import { viewReport } from '../report/html.ts';
 import { formatHuman, pageSizeName } from '../report/human.ts';
 import { formatJunit } from '../report/junit.ts';
 import { formatKtap } from '../report/ktap.ts';
-import { doJob, doJobs, type Job } from '../run/jobs.ts';
+import { writeOutput } from '../report/write.ts';
+import { doJob, doJobs, type Job, type JobOutput } from '../run/jobs.ts';
 import { findScenario } from '../run/library.ts';
 import type { RunResult } from '../run/result.ts';
+import { chromeTrace } from '../trace/chrome-trace.ts';
 import type { CommandContext, CommandRun } from './command.ts';
 import { EXIT_FAILED, EXIT_OK, type OptionValues, parseWholeNumber } from './options.ts';
 import { progressBar } from './progress.ts';
@@ -13,17 +17,17 @@ import { progressBar } from './progress.ts';
 /** khosim run: scenarios at their page sizes, in this process or in workers. */
 export const runCommand: CommandRun = async (args, options, context) => {
   const format = options.text('format') ?? (context.json ? 'json' : 'human');
-  for (const name of ['report', 'trace']) {
-    if (options.text(name) !== undefined) throw new Error(`run --${name} is not built yet`);
-  }
   const jobs = jobsOf(args.length === 0 ? ['default'] : args, options, context);
-  const runs = await doAll(jobs, options.wholeNumber('jobs', 1, 256) ?? 1, context);
+  const outputs = await doAll(jobs, options.wholeNumber('jobs', 1, 256) ?? 1, context);
+  const runs = outputs.map((output) => output.result);
+  writeRecordings(outputs, options);
   print(runs, format, context);
   return runs.every((run) => run.ok) ? EXIT_OK : EXIT_FAILED;
 };
 
 function jobsOf(names: readonly string[], options: OptionValues, context: CommandContext): Job[] {
   const exportRoot = options.text('export');
+  const record = options.text('report') !== undefined || options.text('trace') !== undefined;
   const wanted = names.flatMap((name) => {
     const scenario = findScenario(name);
     const sizes = options.pageSizes() ?? scenario.pageSizes;
@@ -40,6 +44,7 @@ function jobsOf(names: readonly string[], options: OptionValues, context: Comman
     scenario,
     pageSize,
     seed: context.seed,
+    record,
     exportFolder:
       exportRoot === undefined || mine.length === 1
         ? exportRoot
@@ -56,7 +61,18 @@ function shardOf<T>(list: readonly T[], text: string): T[] {
   return list.filter((_, i) => i % total === index - 1);
 }
 
-async function doAll(jobs: readonly Job[], nrWorkers: number, context: CommandContext): Promise<RunResult[]> {
+/** The report and the trace, where they are asked for. */
+function writeRecordings(outputs: readonly JobOutput[], options: OptionValues): void {
+  const views = outputs.flatMap((output) => output.view ?? []);
+  const report = options.text('report');
+  if (report !== undefined) {
+    writeOutput(report, viewReport({ schema: 1, kind: 'run', version: packageVersion(), views }));
+  }
+  const trace = options.text('trace');
+  if (trace !== undefined) writeOutput(trace, chromeTrace(views));
+}
+
+async function doAll(jobs: readonly Job[], nrWorkers: number, context: CommandContext): Promise<JobOutput[]> {
   const progress = progressBar(context, jobs.length);
   try {
     // A log that is printed as it comes needs the kernels in this process.
