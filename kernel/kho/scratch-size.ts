@@ -64,6 +64,8 @@ function parseFixed(value: string, quirks: Pick<ReleaseQuirks, 'scratchSizeMayBe
  * Reads one `kho_scratch=`: `N%`, or `LOWMEM,GLOBAL,PERNODE` with suffixes K, M, G... Malformed: what held before stays.
  * 6.16 and 6.17 refuse any size of 0 and ignore what follows the third; later releases allow 0 as long as the sum is
  * not, and refuse what follows.
+ * What was understood is a debug line here (a notice in the kernel, printed with the command line long before anything of
+ * KHO): logs of a boot are about the handover.
  * @param value undefined for the bare parameter.
  * @param before what an earlier one on the same command line, or the default, says.
  */
@@ -80,11 +82,11 @@ export function parseScratchSizes(
     return before;
   }
   if (text.endsWith('%')) {
-    log?.print('notice', `KHO: scratch scale is ${sizes.scale | 0}%`);
+    log?.print('debug', `KHO: scratch scale is ${sizes.scale | 0}%`);
   } else {
     const mib = (bytes: number) => `${toU64(bytes) >> 20n}MiB`;
     const { lowmem, global, pernode } = sizes;
-    log?.print('notice', `KHO: scratch areas: lowmem: ${mib(lowmem)} global: ${mib(global)} pernode: ${mib(pernode)}`);
+    log?.print('debug', `KHO: scratch areas: lowmem: ${mib(lowmem)} global: ${mib(global)} pernode: ${mib(pernode)}`);
   }
   return sizes;
 }

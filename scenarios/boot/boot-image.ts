@@ -81,7 +81,7 @@ export function bootImage(subject: BootSubject, options: BootImageOptions): Boot
   return {
     release: options.release.name,
     ...outcomeOf(kernel),
-    log: kernel.ctx.log.lines.map((line) => line.text),
+    log: kernel.ctx.log.lines.filter((line) => line.level !== 'debug').map((line) => line.text),
     kexecMetadata:
       state.previousRelease === null ? null : { previousRelease: state.previousRelease, kexecCount: state.kexecCount },
     khoTest: kernel.testKho?.verdict ?? 'absent',

@@ -20,6 +20,7 @@ import {
   physAddr,
   physOf,
   type RamBank,
+  Random,
 } from '../../machine/index.ts';
 
 const GIB = 2 ** 30;
@@ -190,6 +191,50 @@ describe('configurations of the new kernel', () => {
       const { kernel, options } = boot(page, 'arm64');
       const folios = preserve(kernel, [0, 3, 7]);
       const next = kexec(kernel, { ...options, config });
+      for (const folio of folios) {
+        expect(intact(next, folio)).toBe(true);
+        expect(next.kho.restoreFolio(physOf(page, folio.pfn))).toEqual(folio);
+      }
+    }
+  });
+});
+
+describe('two NUMA nodes', () => {
+  const banksFor: Readonly<Record<Arch, readonly RamBank[]>> = {
+    arm64: [
+      { base: physAddr(GIB), sizeBytes: 2 * GIB, nid: 0 },
+      { base: physAddr(3 * GIB), sizeBytes: 2 * GIB, nid: 1 },
+    ],
+    x86_64: [
+      { base: physAddr(2 ** 20), sizeBytes: 2 * GIB - 2 ** 20, nid: 0 },
+      { base: physAddr(2 * GIB), sizeBytes: GIB, nid: 1 },
+      { base: physAddr(4 * GIB), sizeBytes: GIB, nid: 1 },
+    ],
+  };
+
+  test.each(CASES)('hand over on $name, with struct pages deferred or not', ({ page, arch }) => {
+    for (const deferred of [false, true]) {
+      const machine = Machine.powerOn({ arch, page, banks: banksFor[arch], seed: 1 });
+      const size = page.shift === 16 ? '512M' : '64M';
+      const options: KernelOptions = {
+        release: latest(),
+        cmdline: `kho=on kho_scratch=${size},${size},${size}`,
+        config: { DEFERRED_STRUCT_PAGE_INIT: deferred },
+      };
+      const kernel = Kernel.boot(machine, options);
+      // Lowmem, global, and one area for each node that has memory.
+      expect(kernel.kho.scratch).toHaveLength(4);
+      const random = new Random(3);
+      const folios = Array.from({ length: 60 }, (_, i) => {
+        const order = (i % 6) as Order;
+        const pfn = kernel.ctx.allocator.allocScattered(random, order, { compound: true });
+        if (pfn === undefined) throw new Error('no memory');
+        machine.memory.fillPages(pfn, 2 ** order, CONTENT);
+        expect(kernel.kho.preserveFolio({ pfn, order })).toBe(0);
+        return { pfn, order };
+      });
+      const next = kexec(kernel, options);
+      expect(next.outcome).toEqual({ kind: 'running' });
       for (const folio of folios) {
         expect(intact(next, folio)).toBe(true);
         expect(next.kho.restoreFolio(physOf(page, folio.pfn))).toEqual(folio);
