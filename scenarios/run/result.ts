@@ -42,6 +42,8 @@ export interface KernelResult {
   readonly reason: string | null;
   /** Its log, lines without time. */
   readonly log: readonly string[];
+  /** When each line was printed, virtual microseconds since this kernel's start. */
+  readonly logMicroseconds: readonly number[];
   readonly warnings: number;
   readonly cmdline: string;
   readonly kexecCount: number | null;
@@ -69,7 +71,7 @@ export interface StepResult {
   readonly kernel: number;
   /** `ok`, an errno's name, or an outcome. */
   readonly result: string;
-  /** Virtual time at its end, microseconds since power on. */
+  /** Virtual time at its end, microseconds since the start of that kernel. */
   readonly microseconds: number;
 }
 

@@ -253,6 +253,7 @@ function kernelResult(run: RunState, entry: KernelEntry): KernelResult {
     outcome: entry.outcome,
     reason: entry.reason,
     log: log.lines.map((line) => line.text),
+    logMicroseconds: log.lines.map((line) => line.microseconds),
     warnings: log.warnings,
     cmdline: entry.cmdline,
     kexecCount: taken ? control.state.kexecCount : null,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -120,6 +120,24 @@ describe('run', () => {
       sizes.push(...(JSON.parse(out) as { runs: RunResult[] }).runs.map((run) => run.pageSize));
     }
     expect(sizes.sort()).toEqual([4096, 65536]);
+  });
+
+  test('--trace: a thread for each kernel, spans for steps, moments for log lines', async () => {
+    const file = join(folder, 'trace.json');
+    expect((await khosim('run', plan('good.yaml', GOOD), '--page-size', '4K', '--quiet', '--trace', file)).code).toBe(
+      0,
+    );
+    const { traceEvents } = JSON.parse(readFileSync(file, 'utf8')) as {
+      traceEvents: { name: string; ph: string; tid: number; ts: number; dur?: number; args?: object }[];
+    };
+    const steps = traceEvents.filter((event) => event.ph === 'X');
+    expect(steps.map((event) => [event.tid, event.name])).toEqual([
+      [1, 'preserve folios'],
+      [2, 'kexec'],
+    ]);
+    const found = traceEvents.find((event) => event.name === 'KHO: found kexec handover data.');
+    expect(found?.tid).toBe(2);
+    expect(found?.ts).toBeGreaterThanOrEqual((steps[0]?.ts ?? 0) + (steps[0]?.dur ?? 0));
   });
 
   test('--log-level: kernels log to stderr, on their virtual clocks', async () => {
