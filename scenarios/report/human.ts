@@ -75,6 +75,10 @@ function atLength(group: readonly RunResult[]): string {
   );
   for (const line of odd.slice(0, 6)) lines.push(...wrap(line, WIDTH));
   if (odd.length > 6) lines.push(`and ${odd.length - 6} more objects (--json has them all)`);
+  // What was expected to go wrong has a first event too; one page size tells it for all.
+  const told = group[0]?.checks.filter((check) => check.ok && check.name !== 'no silent damage') ?? [];
+  for (const event of new Set(told.flatMap((check) => check.firstBadEvent ?? [])))
+    lines.push(...wrap(`first: ${event}`, WIDTH));
   const bad = group.map(failures).join('');
   const count = group.reduce((n, run) => n + run.checks.length, 0);
   lines.push('', bad === '' ? `${count} checks, all as expected` : bad.trimEnd());

@@ -73,7 +73,7 @@ export function judge(
   const expect = expectationsFor(run);
   const checks: CheckResult[] = [...run.checks];
   const add = (name: string, ok: boolean, detail: string, firstBadEvent: string | null = null) =>
-    checks.push({ name, ok, detail, firstBadEvent: ok ? null : firstBadEvent });
+    checks.push({ name, ok, detail, firstBadEvent });
 
   const jumped = run.kernels.length > 1 || outcome === 'refused';
   const wantedOutcome = expect.outcome ?? (jumped ? 'handover' : 'cold-boot');
@@ -103,7 +103,7 @@ export function judge(
     'no silent damage',
     !silent || declared,
     silent ? 'memory came back wrong, and no kernel said a word' : 'none',
-    firstEvent(run, 'damaged') ?? firstEvent(run, 'lost') ?? firstEvent(run, 'wrongState'),
+    silent ? (firstEvent(run, 'damaged') ?? firstEvent(run, 'lost') ?? firstEvent(run, 'wrongState')) : null,
   );
   if (expect.verdict !== undefined) add('verdict', verdict === expect.verdict, compare(verdict, expect.verdict));
   explicit(run, expect, reason, add);

@@ -72,6 +72,9 @@ export function kexecStep(
     return errnoName(next).slice(1);
   }
   before.ledger.preservedPages = preservedPages;
+  // An attempt that was refused before is in the steps; in the end this kernel did jump.
+  before.outcome = before.kernel.start.kind;
+  before.reason = before.kernel.start.reason ?? null;
   run.objects.cross();
   crossSubtrees(run);
   run.sessions.cross();
