@@ -10,6 +10,8 @@ import { type ScenarioFile, type StepSpec, scenarioSchema, VERBS, type Verb } fr
 /** The longest scenario file that is read: a test plan, not a data set. */
 const MAX_FILE_BYTES = 1 << 20;
 
+const MAX_YAML_ERRORS = 5;
+
 /** A step with what a message about it needs. */
 export interface ScenarioStep {
   readonly index: number;
@@ -36,7 +38,9 @@ export interface Scenario {
 
 /** Reads a scenario file. @throws InputError for everything that is wrong in it, each with its line. */
 export function loadScenario(file: string): Scenario {
-  if (statSync(file).size > MAX_FILE_BYTES) {
+  const stat = statSync(file);
+  if (!stat.isFile()) throw new InputError({ message: 'this is not a file', file });
+  if (stat.size > MAX_FILE_BYTES) {
     throw new InputError({ message: 'a scenario file has at most 1 MiB', file });
   }
   return parseScenario(readFileSync(file, 'utf8'), file);
@@ -52,8 +56,9 @@ export function parseScenario(text: string, file: string): Scenario {
   const document = parseDocument(text, { lineCounter: lines, intAsBigInt: true, prettyErrors: false });
   const lineAt = (offset: number) => Math.max(lines.linePos(offset).line, 1);
   if (document.errors.length > 0) {
+    // Whatever follows the first mistakes of a broken file is noise.
     throw new InputError(
-      document.errors.map((error) => ({
+      document.errors.slice(0, MAX_YAML_ERRORS).map((error) => ({
         message: `not YAML: ${error.message.replaceAll(/\s+/g, ' ')}`,
         file,
         line: lineAt(error.pos[0]),

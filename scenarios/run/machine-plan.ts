@@ -96,5 +96,8 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
   }
   if (banks.some((bank) => bank.base + bank.sizeBytes > 2 ** 52))
     throw wrong('memory ends above 2^52, the widest physical address');
+  if (banks.some((bank) => bank.sizeBytes / page.sizeBytes > 2 ** 32)) {
+    throw wrong(`a bank has more than 2^32 pages of ${page.name}`, 'give several smaller banks');
+  }
   return { arch, page, banks, seed };
 }

@@ -66,6 +66,7 @@ export function placeFolios(ctx: PlacementContext, spec: FoliosSpec, random: Ran
   const nrPagesEach = 2 ** order;
   const folioBytes = nrPagesEach * ctx.page.sizeBytes;
   const count = spec.count ?? (spec.total === undefined ? 1 : Math.ceil(spec.total / folioBytes));
+  checkFits(ctx, count * nrPagesEach);
   const stride = spec.every === undefined ? nrPagesEach : strideOf(ctx, spec.every, nrPagesEach);
   const starts = new Float64Array(count);
   if (spec.at === undefined && spec.every === undefined) {
@@ -94,6 +95,17 @@ export function placeFolios(ctx: PlacementContext, spec: FoliosSpec, random: Ran
   return { blocks: { starts, nrPagesEach }, order, notOwned };
 }
 
+/** More than all of RAM is no matter for the page allocator. @throws ImpossibleStep */
+function checkFits(ctx: PlacementContext, nrPages: number): void {
+  const ramPages = ctx.map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0) / ctx.page.sizeBytes;
+  if (nrPages > ramPages) {
+    throw new ImpossibleStep(
+      `${nrPages} pages are more than the machine has: ${ramPages}`,
+      'ask for less, or give it more memory',
+    );
+  }
+}
+
 function strideOf(ctx: PlacementContext, everyBytes: number, nrPagesEach: number): number {
   const stride = everyBytes / ctx.page.sizeBytes;
   if (!Number.isInteger(stride) || stride % nrPagesEach !== 0) {
@@ -108,6 +120,7 @@ function strideOf(ctx: PlacementContext, everyBytes: number, nrPagesEach: number
 /** Finds memory for a contiguous range. @returns undefined when there is no such range free. @throws ImpossibleStep */
 export function placePages(ctx: PlacementContext, spec: PagesSpec): Placed | undefined {
   const nrPages = spec.count ?? Math.ceil((spec.size ?? 0) / ctx.page.sizeBytes);
+  checkFits(ctx, nrPages);
   const first = placeOf(ctx, spec, nrPages, 1);
   if (first === undefined) return undefined;
   const notOwned: Pfn[] = [];

@@ -201,6 +201,18 @@ describe('bad input is exit code 2', () => {
       /:2: memory of 1000000001 bytes is no whole number of 4K pages/,
     ],
     [
+      'more pages than there are',
+      'order: 2, as',
+      'order: 0, count: 4294967296, as',
+      /:5: at 4K pages this step cannot be: 4294967296 pages are more than the machine has/,
+    ],
+    [
+      'a bank too large',
+      'pageSize: [4K, 64K]',
+      'pageSize: 4K, memory: 2000T',
+      /:2: a bank has more than 2\^32 pages of 4K/,
+    ],
+    [
       'an address that begins no page',
       'order: 2, as',
       'order: 2, at: 0x50000100, as',
@@ -213,6 +225,10 @@ describe('bad input is exit code 2', () => {
     expect(err.startsWith(file)).toBe(true);
     expect({ code, out }).toEqual({ code: 2, out: '' });
   });
+});
+
+test('a folder is no scenario', async () => {
+  expect(await khosim('run', folder)).toEqual({ code: 2, out: '', err: `${folder}: this is not a file\n` });
 });
 
 test('list names the library, default first, within 80 columns', async () => {
