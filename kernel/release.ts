@@ -59,6 +59,8 @@ export interface ReleaseQuirks {
   readonly abortForgetsAll: boolean;
   /** When KHO comes up: `late` beside its users, who wait for finalize to be called, or `fs` before them. */
   readonly initcall: 'late' | 'fs';
+  /** libfdt refuses a reserve map that is not 8-byte aligned, or a structure block that is not 4-byte aligned (7.1). */
+  readonly fdtChecksBlockAlignment: boolean;
   /** populate refuses a root FDT without map property or with a map of 0 (6.19). */
   readonly populateChecksMap: boolean;
   /** Running out of room in the root FDT: -ENOMEM with the half-made node removed (7.1), or libfdt's number and the node stays. */
@@ -165,6 +167,7 @@ const V6_16: Release = {
     finalize: 'before-load',
     abortForgetsAll: true,
     initcall: 'late',
+    fdtChecksBlockAlignment: false,
     populateChecksMap: false,
     addSubtreeCleansUp: false,
     scratchNodes: 'online',
@@ -289,6 +292,7 @@ const V7_1_RC5: Release = {
   memfd: MEMFD_V2,
   quirks: {
     ...KHO_V2_MASTER.quirks,
+    fdtChecksBlockAlignment: true,
     splitsAtNodes: true,
     addSubtreeCleansUp: true,
     scratchRoundsGivenSizes: true,

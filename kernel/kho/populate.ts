@@ -68,7 +68,7 @@ function tryPopulate(ctx: PopulateContext, handoff: BootHandoff): IncomingHandov
     return EFAULT;
   }
   const blob = mappedFdt(ctx, fdt.phys, fdt.sizeBytes);
-  const header = fdtCheckHeader(blob);
+  const header = fdtCheckHeader(blob, { checkBlockAlignment: release.quirks.fdtChecksBlockAlignment });
   if (header !== 0) {
     log.warn(`KHO: setup: handover FDT (0x${fdt.phys.toString(16)}) is invalid: ${header}`);
     return EINVAL;

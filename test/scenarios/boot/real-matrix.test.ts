@@ -60,3 +60,23 @@ describe('real handovers read by every release, as real kernels read them', () =
     expect(lost).toHaveLength(row.preservedNotReserved ?? 0);
   });
 });
+
+describe('a root FDT whose structure block is not aligned', () => {
+  // off_dt_struct of the real 7.1.13 and 6.19.11 root FDTs, one byte further.
+  test.each([
+    ['7.1.13', -19],
+    ['6.19.11', undefined],
+  ] as const)('is refused by %s only from 7.1 on', (name, error) => {
+    const folder = FOLDERS[name] ?? '';
+    const path = new URL(`../../fixtures/${folder}/image.json`, import.meta.url).pathname;
+    const plain = openCapturedMemory(path);
+    const phys = plain.fdt?.phys ?? 0;
+    const offset = plain.ram.readBounded(phys + 8, 4)?.bytes[3] ?? 0;
+    plain.close();
+    const captured = openCapturedMemory(path, { patches: [{ phys: phys + 11, bytes: Uint8Array.of(offset + 1) }] });
+    const document = bootCaptured(captured, { release: releaseByName(name), cmdline: 'kho=on' });
+    captured.close();
+    expect(document.outcome).toBe('cold-boot');
+    expect(document.log.some((line) => line.includes(`invalid: ${error}`))).toBe(error !== undefined);
+  });
+});
