@@ -5,6 +5,7 @@ import { formatMatrix } from '../matrix/format.ts';
 import { MATRIX_RELEASES } from '../matrix/matrix.ts';
 import { runMatrixInParallel } from '../matrix/parallel.ts';
 import { WORKLOADS, type WorkloadName } from '../matrix/workload.ts';
+import { writeMatrixReport } from '../report/matrix-report.ts';
 import type { CommandRun } from './command.ts';
 import { EXIT_OK } from './options.ts';
 
@@ -27,6 +28,8 @@ export const run: CommandRun = async (_args, options, context) => {
       ? { onProgress: (done, of) => context.terminal.stderr(done === of ? '\r\x1b[K' : `\rrow ${done} of ${of}`) }
       : {}),
   });
+  const report = options.text('report');
+  if (report !== undefined) writeMatrixReport(report, document, request.seed);
   if (context.json) context.printJson(document);
   else if (!context.quiet) context.terminal.stdout(formatMatrix(document));
   return EXIT_OK;
