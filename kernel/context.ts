@@ -35,3 +35,6 @@ export interface KernelContext {
   readonly control: ControlStore;
   readonly kho: Kho;
 }
+
+/** What the rest of the kernel gives KHO; the context without KHO itself. */
+export type KhoContext = Omit<KernelContext, 'kho'>;

@@ -13,7 +13,8 @@ import {
 } from '../machine/index.ts';
 import { Memblock } from '../machine/memblock/memblock.ts';
 import { MemblockStop } from '../machine/memblock/reports.ts';
-import { type Boot, bootSteps } from './boot/boot.ts';
+import type { Boot } from './boot/boot-state.ts';
+import { bootSteps } from './boot/boot-steps.ts';
 import { bootClients, type KernelClients, makeClients } from './boot/clients.ts';
 import { coldBootSegments, DEFAULT_IMAGE, type KernelImage, kexecRequests } from './boot/image-layout.ts';
 import type { Sabotage } from './boot/sabotage.ts';

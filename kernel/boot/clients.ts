@@ -4,7 +4,7 @@ import type { KernelContext } from '../context.ts';
 import type { KhoCore } from '../kho/kho-core.ts';
 import { readKexecMetadata, writeKexecMetadata } from '../kho/metadata.ts';
 import { Luo } from '../liveupdate/luo.ts';
-import type { BootClient } from './boot.ts';
+import type { BootClient } from './boot-state.ts';
 
 /** KHO's users in the kernel tree. Undefined is what the release or the configuration does not have. */
 export interface KernelClients {

@@ -1,4 +1,4 @@
-import type { Boot } from './boot.ts';
+import type { Boot } from './boot-state.ts';
 import { releaseDeferredMemory, releaseScratchAsCma } from './memory-init.ts';
 
 /** early_initcall: LUO reads what its predecessor left, whenever there is a handover. */

@@ -8,7 +8,7 @@ import { retrievePreserved } from '../kho/retrieve.ts';
 import { reserveScratch } from '../kho/scratch.ts';
 import { extendScratch } from '../kho/scratch-extension.ts';
 import { DEFAULT_SCRATCH_SIZES, parseScratchSizes, scratchAlignBytes } from '../kho/scratch-size.ts';
-import type { Boot } from './boot.ts';
+import type { Boot } from './boot-state.ts';
 
 /** kho_memory_init_early (7.3): scratch is extended by what the tree leaves free. */
 export function khoMemoryInitEarly(boot: Boot): void {

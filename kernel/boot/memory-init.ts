@@ -2,7 +2,7 @@ import { alignUp, type PageSize, type Pfn, pfnOf } from '../../machine/index.ts'
 import { NO_REGION, type RegionTable } from '../../machine/memblock/region-table.ts';
 import { PageFlag } from '../mm/page-states.ts';
 import { defaultSectionBytes, type MemoryRegion } from '../mm/struct-page-init.ts';
-import type { Boot } from './boot.ts';
+import type { Boot } from './boot-state.ts';
 
 /** Bytes of a struct page on both architectures. */
 const STRUCT_PAGE_BYTES = 64;

@@ -3,7 +3,7 @@ import { alignUp, type BootHandoff, type LoadedSegment, NUMA_NO_NODE } from '../
 import { readChosenHandoff } from '../boot-handoff/chosen.ts';
 import { fdtViewAt } from '../kho/fdt-view.ts';
 import { khoPopulate } from '../kho/populate.ts';
-import type { Boot } from './boot.ts';
+import type { Boot } from './boot-state.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;

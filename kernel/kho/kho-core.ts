@@ -1,5 +1,5 @@
 import { alignUp, type Order, orderForSize, type Pfn, type PhysAddr, pfnOf, physOf } from '../../machine/index.ts';
-import type { KernelContext } from '../context.ts';
+import type { KhoContext } from '../context.ts';
 import { E2BIG, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
 import type { Folio, Kho, SubtreeLocation } from './kho.ts';
 import type { OutgoingMap } from './memory-map.ts';
@@ -19,9 +19,6 @@ import { overlapsScratch, type ScratchArea } from './scratch.ts';
 
 /** Asked when the handover is finalised: a client adds its subtree then (releases up to 6.18). */
 export type FinalizeNotifier = () => 0 | Errno;
-
-/** What the rest of the kernel gives KHO; the context without KHO itself. */
-export type KhoContext = Omit<KernelContext, 'kho'>;
 
 /**
  * KHO in a running kernel: what it took over, what it will hand on, and the calls for its clients. The outgoing side

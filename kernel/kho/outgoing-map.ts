@@ -1,8 +1,8 @@
 import { type Order, type PhysAddr, pfnOf, physOf } from '../../machine/index.ts';
+import type { KhoContext } from '../context.ts';
 import type { Errno } from '../errno.ts';
 import { ChunkListMap, ChunkListReader } from './chunk-list.ts';
 import { radixGeometry } from './geometry.ts';
-import type { KhoContext } from './kho-core.ts';
 import type { IncomingMap, OutgoingMap } from './memory-map.ts';
 import { RadixTree } from './radix-tree.ts';
 import { RadixReader } from './radix-walk.ts';

@@ -1,4 +1,4 @@
-import { bootSteps } from '../../kernel/boot/boot.ts';
+import { bootSteps } from '../../kernel/boot/boot-steps.ts';
 import type { LogLine } from '../../kernel/log.ts';
 import type { BootHandoff, Machine, MemoryVersion, PhysicalMemory } from '../../machine/index.ts';
 import type { Memblock } from '../../machine/memblock/memblock.ts';

@@ -1,4 +1,4 @@
-import { bootSteps } from '../../kernel/boot/boot.ts';
+import { bootSteps } from '../../kernel/boot/boot-steps.ts';
 import type { KernelImage } from '../../kernel/boot/image-layout.ts';
 import type { Sabotage } from '../../kernel/boot/sabotage.ts';
 import type { KernelConfig } from '../../kernel/config.ts';

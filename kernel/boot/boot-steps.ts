@@ -1,38 +1,9 @@
-import type { BootHandoff, BootRegisters, LoadedSegment } from '../../machine/index.ts';
-import type { KernelContext } from '../context.ts';
-import type { KhoCore } from '../kho/kho-core.ts';
-import type { StructPageInit } from '../mm/struct-page-init.ts';
 import type { Release } from '../release.ts';
+import type { Boot } from './boot-state.ts';
 import { device, early, fs, late } from './initcalls.ts';
 import { earlyParameters, khoMemoryInit, khoMemoryInitEarly } from './kho-init.ts';
 import { allocateMemoryMap, initialiseStructPages, releaseMemory } from './memory-init.ts';
-import type { Sabotage } from './sabotage.ts';
 import { addMemory, findHandoff, reserveImage } from './setup-arch.ts';
-
-/** A part of the kernel that comes up through initcalls; each hook is called at its level, in the order of the list. */
-export interface BootClient {
-  readonly name: string;
-  /** Command-line parameters that need memblock (`reserve_mem=`). */
-  readonly earlyParameters?: () => void;
-  readonly early?: () => void;
-  /** Right after KHO's own initialisation. */
-  readonly khoInit?: () => void;
-  readonly device?: () => void;
-  readonly late?: () => void;
-}
-
-/** What the boot steps work on. */
-export interface Boot {
-  readonly ctx: KernelContext;
-  readonly kho: KhoCore;
-  readonly structPages: StructPageInit;
-  readonly registers: BootRegisters;
-  readonly segments: readonly LoadedSegment[];
-  readonly clients: readonly BootClient[];
-  readonly sabotage: Sabotage;
-  /** What firmware or the loader passed; undefined on a cold boot. */
-  handoff: BootHandoff | undefined;
-}
 
 /** One step of the boot, under the kernel's name for it. */
 export interface BootStep {
