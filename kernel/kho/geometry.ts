@@ -133,11 +133,11 @@ export function decodeKey(geometry: RadixGeometry, keyLo: number, keyHi: number)
     // The marker need not fall off the top here: take it away first.
     const marker = shl64(1, 0, top);
     const phys = shl64(keyLo & ~marker.lo, keyHi & ~marker.hi, geometry.addressShifts[known] as number);
-    return { ...phys, order: known };
+    return { lo: phys.lo, hi: phys.hi, order: known };
   }
   const order = (page.physBits - page.shift - top) >>> 0;
   const phys = shl64(keyLo, keyHi, page.shift + order);
-  if (page.physBits === 64) return { ...phys, order };
+  if (page.physBits === 64) return { lo: phys.lo, hi: phys.hi, order };
   const maskLo = page.physBits >= 32 ? -1 : 2 ** page.physBits - 1;
   const maskHi = page.physBits >= 32 ? 2 ** (page.physBits - 32) - 1 : 0;
   return { lo: (phys.lo & maskLo) >>> 0, hi: (phys.hi & maskHi) >>> 0, order };
