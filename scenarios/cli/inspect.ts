@@ -9,9 +9,11 @@ import { openCapturedMemory } from '../io/captured-memory.ts';
 import { findDebugfsDirectory, readDebugfsHandover } from '../io/debugfs-dir.ts';
 import { imageOptionsOf } from '../io/image-options.ts';
 import { imageView } from '../observe/image-view.ts';
+import { formatPageHistory, PageHistory } from '../observe/page-history.ts';
 import { packageVersion } from '../package-root.ts';
 import { viewReport } from '../report/html.ts';
 import { writeOutput } from '../report/write.ts';
+import type { RunObserver } from '../run/observer.ts';
 import type { CommandContext, CommandRun } from './command.ts';
 import { EXIT_FAILED, EXIT_OK, type OptionValues } from './options.ts';
 
@@ -47,6 +49,7 @@ async function inspectSubject<T>(
   options: OptionValues,
   context: CommandContext,
   use: (result: InspectResult) => T,
+  observer?: RunObserver,
 ): Promise<T> {
   const { findScenario, libraryNames } = await import('../run/library.ts');
   if (!/\.ya?ml$/i.test(subject) && !libraryNames().includes(subject)) {
@@ -60,6 +63,7 @@ async function inspectSubject<T>(
     page,
     seed: context.seed,
     sink: context.logSink,
+    observer,
     // The next kernel goes on in the same RAM: each jump is looked at when it happens, and the last one counts.
     atJump: (machine, handoff) => {
       found =
@@ -114,9 +118,16 @@ export const explainCommand: CommandRun = async ([subject], options, context) =>
   }
   if (code !== undefined) return explainCode(subject, code, options, context);
   if (subject === undefined) throw new InputError({ message: '--page needs an image or a scenario to look into' });
-  const explanation = await inspectSubject(subject, options, context, (result) => explainPage(result, page ?? 0));
-  if (context.json) context.printJson(explanation);
-  else context.terminal.stdout(formatPageExplanation(explanation));
+  const history = new PageHistory(page ?? 0);
+  const use = (result: InspectResult) => explainPage(result, page ?? 0);
+  const explanation = await inspectSubject(subject, options, context, use, history);
+  // Only a scenario has a history; an image is one moment.
+  const { events } = history;
+  if (context.json) context.printJson({ ...explanation, ...(events.length === 0 ? {} : { history: events }) });
+  else {
+    context.terminal.stdout(formatPageExplanation(explanation));
+    if (events.length > 0) context.terminal.stdout(formatPageHistory(page ?? 0, events));
+  }
   return EXIT_OK;
 };
 
