@@ -5,7 +5,7 @@ import { ChunkListMap, ChunkListReader } from './chunk-list.ts';
 import { radixGeometry } from './geometry.ts';
 import type { IncomingMap, OutgoingMap } from './memory-map.ts';
 import { RadixTree } from './radix-tree.ts';
-import { RadixReader } from './radix-walk.ts';
+import { RadixReader, STEPS_PER_KEY } from './radix-walk.ts';
 
 /** The fault site of a tree's pages. */
 export const RADIX_NODE_SITE = 'radix.alloc-node';
@@ -47,6 +47,6 @@ export function makeIncomingMap(ctx: Pick<KhoContext, 'release' | 'page' | 'map'
   const { release, page } = ctx;
   if (release.map.format === 'chunk-list') return new ChunkListReader(release.map, page);
   const nrPages = ctx.map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0) / page.sizeBytes;
-  const maxSteps = MAX_VISITS_PER_PAGE * nrPages + 2 ** 24;
+  const maxSteps = MAX_VISITS_PER_PAGE * STEPS_PER_KEY * nrPages + 2 ** 24;
   return new RadixReader(radixGeometry(page, release.map), { maxSteps });
 }

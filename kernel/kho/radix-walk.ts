@@ -125,7 +125,7 @@ export class MemoryNodeSource implements NodeSource {
 }
 
 /** What a key counts in steps; a word of a page that is looked at counts as one. */
-const STEPS_PER_KEY = 32;
+export const STEPS_PER_KEY = 32;
 
 /**
  * How many steps a walk may make before it is taken to hang: seconds of work. That is 2^26 keys, 256 GiB of single 4K

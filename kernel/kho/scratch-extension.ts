@@ -74,10 +74,18 @@ function markBusy(deps: ScratchExtension, busy: RadixTree): number {
     if (err === 0) last = block;
     return err;
   };
+  // Keys that differ in these low bits only are of the block that was marked last: single pages by the million.
+  let sameBits = -1;
+  let sameLo = 0;
+  let sameHi = 0;
   return deps.walk({
     node: (phys) => add(Math.floor(phys / BLOCK_BYTES)),
     leaf: (keyLo, keyHi) => {
+      if (sameBits >= 0 && keyHi === sameHi && keyLo >>> sameBits === sameLo) return 0;
       const { lo, hi, order } = decodeKey(geometry, keyLo, keyHi);
+      sameBits = geometry.plainKeys && keyHi > 0 ? BLOCK_SHIFT - geometry.page.shift - order : -1;
+      sameLo = keyLo >>> sameBits;
+      sameHi = keyHi;
       const size = blockBytes(geometry, order);
       const start = hi * 0x1_0000_0000 + lo;
       // Beyond 2^53 the sum is rounded, never across a block; it wraps at 2^64 as in the kernel.
