@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../input-error.ts';
 import { packageVersion } from '../package-root.ts';
@@ -6,7 +5,6 @@ import { viewReport } from '../report/html.ts';
 import { formatHuman, pageSizeName } from '../report/human.ts';
 import { formatJunit } from '../report/junit.ts';
 import { formatKtap } from '../report/ktap.ts';
-import { formatTrace } from '../report/trace.ts';
 import { writeOutput } from '../report/write.ts';
 import { doJob, doJobs, type Job, type JobOutput } from '../run/jobs.ts';
 import { findScenario } from '../run/library.ts';
@@ -23,8 +21,6 @@ export const runCommand: CommandRun = async (args, options, context) => {
   const outputs = await doAll(jobs, options.wholeNumber('jobs', 1, 256) ?? 1, context);
   const runs = outputs.map((output) => output.result);
   writeRecordings(outputs, options);
-  const trace = options.text('trace');
-  if (trace !== undefined) writeFileSync(trace, formatTrace(runs));
   print(runs, format, context);
   return runs.every((run) => run.ok) ? EXIT_OK : EXIT_FAILED;
 };

@@ -122,22 +122,23 @@ describe('run', () => {
     expect(sizes.sort()).toEqual([4096, 65536]);
   });
 
-  test('--trace: a thread for each kernel, spans for steps, moments for log lines', async () => {
+  test('--trace: a process for each kernel, spans for boot and scenario, a flow from preserve to restore', async () => {
     const file = join(folder, 'trace.json');
-    expect((await khosim('run', plan('good.yaml', GOOD), '--page-size', '4K', '--quiet', '--trace', file)).code).toBe(
-      0,
-    );
+    const { code } = await khosim('run', plan('good.yaml', GOOD), '--page-size', '4K', '--quiet', '--trace', file);
+    expect(code).toBe(0);
     const { traceEvents } = JSON.parse(readFileSync(file, 'utf8')) as {
-      traceEvents: { name: string; ph: string; tid: number; ts: number; dur?: number; args?: object }[];
+      traceEvents: { name: string; cat?: string; ph: string; pid: number; ts: number }[];
     };
-    const steps = traceEvents.filter((event) => event.ph === 'X');
-    expect(steps.map((event) => [event.tid, event.name])).toEqual([
-      [1, 'preserve folios'],
-      [2, 'kexec'],
+    const begun = traceEvents.filter((event) => event.ph === 'B');
+    const steps = begun.filter((event) => event.cat === 'scenario').map((event) => [event.pid, event.name]);
+    expect(steps.slice(0, 2)).toEqual([
+      [1, 'preserve folios: { order: 2, as: cache }'],
+      [1, 'kexec: kernel 1 jumps'],
     ]);
-    const found = traceEvents.find((event) => event.name === 'KHO: found kexec handover data.');
-    expect(found?.tid).toBe(2);
-    expect(found?.ts).toBeGreaterThanOrEqual((steps[0]?.ts ?? 0) + (steps[0]?.dur ?? 0));
+    expect(begun.filter((event) => event.name === 'early_initcall').map((event) => event.pid)).toEqual([1, 2]);
+    const found = traceEvents.find((event) => event.name.startsWith('KHO: found kexec handover data.'));
+    expect(found?.pid).toBe(2);
+    expect(traceEvents.some((event) => event.ph === 's')).toBe(true);
   });
 
   test('--log-level: kernels log to stderr, on their virtual clocks', async () => {
