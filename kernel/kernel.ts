@@ -264,6 +264,23 @@ export class Kernel {
     return result.value;
   }
 
+  /**
+   * A whole kexec: finalises where the release has such a step, loads, jumps, and boots the next kernel on what is left.
+   * @returns the next kernel, whatever became of it, or the error with which this one refused; not ok where this one fell.
+   */
+  kexec(options: KernelOptions): KernelResult<Kernel | Errno> {
+    const finalized = this.call(() => this.kho.finalize());
+    if (!finalized.ok) return finalized;
+    if (finalized.value !== 0) return { ok: true, value: finalized.value };
+    const loaded = this.load(options.cmdline ?? '', options.image);
+    if (!loaded.ok) return loaded;
+    if (isErrno(loaded.value)) return { ok: true, value: loaded.value };
+    const refused = this.jump(loaded.value);
+    if (refused !== 0) return { ok: true, value: refused };
+    if (this.#outcome.kind !== 'jumped') return { ok: false, outcome: this.#outcome };
+    return { ok: true, value: Kernel.boot(this.machine, options) };
+  }
+
   #sabotageJump(): void {
     const { clearBit, imageOverlap } = this.#boot.sabotage;
     const map = this.kho.outgoingMap;

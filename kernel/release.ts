@@ -403,6 +403,13 @@ export function releaseByName(name: string): Release | undefined {
   return RELEASES.find((release) => release.name === series);
 }
 
+/** A release that must be there. @throws RangeError for a name that `releaseByName` does not know. */
+export function knownRelease(name: string): Release {
+  const release = releaseByName(name);
+  if (release !== undefined) return release;
+  throw new RangeError(`there is no release '${name}': ${RELEASES.map((each) => each.name).join(', ')}`);
+}
+
 /** All contracts of a release, in reading order. */
 export function contractsOf(release: Release): readonly Contract[] {
   const all = [
