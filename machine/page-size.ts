@@ -10,7 +10,7 @@ export interface PageSize {
   readonly sizeBytes: number;
   /** `4K`, `16K`, `64K`; the number of bytes for others, as `64B`. */
   readonly name: string;
-  /** The largest order of the buddy allocator by default (kernel-behaviour.md): 10, 11, 13. A build option in the kernel. */
+  /** The largest order of the buddy allocator by default: 10, 11, 13. A build option in the kernel. */
   readonly defaultMaxPageOrder: number;
   /**
    * Bits of a physical address (64 in every kernel). Beside the shift it decides how wide a radix key is, and so how

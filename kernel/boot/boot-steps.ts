@@ -13,7 +13,7 @@ export interface BootStep {
   readonly run: (boot: Boot) => void;
 }
 
-/** The boot order, as a list that one can read top to bottom (kernel-behaviour.md, "KHO boot, in order"). */
+/** The boot order, as a list that one can read top to bottom. */
 export function bootSteps(release: Release): readonly BootStep[] {
   const parametersFirst = release.quirks.initcall === 'late';
   const steps: BootStep[] = [

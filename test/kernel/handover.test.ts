@@ -148,7 +148,7 @@ describe.each(RELEASES.map((release) => ({ release, name: release.name })))(
       const next = kexec(kernel, options);
       expect(next.isKhoBoot).toBe(true);
       if (release.name === '7.1-rc5' && page.name === '16K') {
-        // The bit of the key that marks order 0 has no place in its tree (kho-abi.md, 8, row 3): a nonsense order is read.
+        // The bit of the key that marks order 0 has no place in its tree: a nonsense order is read.
         expect(next.outcome.kind).toBe('oops');
         return;
       }
