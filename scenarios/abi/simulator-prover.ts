@@ -1,7 +1,8 @@
 import { RELEASES, type Release, UNRELEASED } from '../../kernel/release.ts';
 import { PAGE_SIZES, type PageSize } from '../../machine/index.ts';
+import { probeHandover } from '../handover/new-kernel.ts';
+import type { WorkloadName } from '../handover/workload.ts';
 import type { Change } from './change.ts';
-import { runHandover, type Workload } from './handover-run.ts';
 import type { HandoverProver, ProofRun } from './prover.ts';
 
 /** Parts that the core workload uses; everything else is a client. */
@@ -42,21 +43,21 @@ function pagesFor(changes: readonly Change[], pages: readonly PageSize[]): reado
   return pages.filter((page) => wanted.has(page.name));
 }
 
-function workloadsFor(changes: readonly Change[]): Workload[] {
+function workloadsFor(changes: readonly Change[]): WorkloadName[] {
   const clients = changes.some((change) => !CORE_AREAS.has(change.area));
   const core = changes.some((change) => CORE_AREAS.has(change.area));
   return clients ? (core ? ['core', 'clients'] : ['clients']) : ['core'];
 }
 
 /** One run, or why the codecs cannot exercise the proposal: a field or constant that they need is gone. */
-function attempt(old: Release, next: Release, page: PageSize, workload: Workload): ProofRun | string {
+function attempt(old: Release, next: Release, page: PageSize, workload: WorkloadName): ProofRun | string {
   try {
     return {
       old: old.name,
       new: next.name,
       pageSize: page.sizeBytes,
       workload,
-      ...runHandover(old, next, page, workload),
+      ...probeHandover(old, next, page, workload),
     };
   } catch (error) {
     const known = [...RELEASES, ...UNRELEASED];

@@ -1,10 +1,10 @@
 import { releaseByName } from '../../kernel/index.ts';
 import { PAGE_SIZES } from '../../machine/index.ts';
+import { WORKLOADS, type WorkloadName } from '../handover/workload.ts';
 import { InputError } from '../input-error.ts';
 import { formatMatrix } from '../matrix/format.ts';
 import { MATRIX_RELEASES } from '../matrix/matrix.ts';
 import { runMatrixInParallel } from '../matrix/parallel.ts';
-import { WORKLOADS, type WorkloadName } from '../matrix/workload.ts';
 import { writeMatrixReport } from '../report/matrix-report.ts';
 import type { CommandRun } from './command.ts';
 import { EXIT_OK } from './options.ts';

@@ -1,9 +1,10 @@
 import { pageSizeByBytes } from '../../machine/index.ts';
-import type { Cell, CellOutcome } from './cell.ts';
+import type { HandoverOutcome } from '../handover/judge.ts';
+import type { Cell } from './cell.ts';
 import type { MatrixDocument } from './matrix.ts';
 
 /** One letter for each outcome, as in the picture's legend. */
-const LETTERS: Readonly<Record<CellOutcome, string>> = {
+const LETTERS: Readonly<Record<HandoverOutcome, string>> = {
   handover: 'H',
   'cold-boot': '.',
   panic: 'P',

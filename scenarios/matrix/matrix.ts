@@ -1,8 +1,8 @@
 import { RELEASES, type Release } from '../../kernel/index.ts';
 import { PAGE_SIZES, type PageSize } from '../../machine/index.ts';
-import type { Cell } from './cell.ts';
-import { runCell, runOldKernel } from './handovers.ts';
-import type { WorkloadName } from './workload.ts';
+import { runOldKernel } from '../handover/old-kernel.ts';
+import type { WorkloadName } from '../handover/workload.ts';
+import { type Cell, runCell } from './cell.ts';
 
 /** Which cells are wanted. */
 export interface MatrixRequest {

@@ -1,8 +1,8 @@
 import { releaseByName } from '../../kernel/index.ts';
 import { pageSizeByBytes } from '../../machine/index.ts';
+import type { WorkloadName } from '../handover/workload.ts';
 import type { Cell } from './cell.ts';
 import { runRow } from './matrix.ts';
-import type { WorkloadName } from './workload.ts';
 
 /** A row as it crosses to a worker: names and numbers only. */
 export interface RowTask {

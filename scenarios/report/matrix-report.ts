@@ -1,4 +1,5 @@
-import type { Cell, CellOutcome } from '../matrix/cell.ts';
+import type { HandoverOutcome } from '../handover/judge.ts';
+import type { Cell } from '../matrix/cell.ts';
 import type { MatrixDocument } from '../matrix/matrix.ts';
 import { packageVersion } from '../package-root.ts';
 import { escapeHtml as esc, htmlPage } from './html.ts';
@@ -11,7 +12,7 @@ export function writeMatrixReport(file: string, document: MatrixDocument, seed: 
 }
 
 /** Letter, and what it says; the colours and hatches are in styles.ts. Best first. */
-const OUTCOMES: Readonly<Record<CellOutcome, readonly [letter: string, meaning: string]>> = {
+const OUTCOMES: Readonly<Record<HandoverOutcome, readonly [letter: string, meaning: string]>> = {
   handover: ['H', 'taken over, and everything came back as it was'],
   'cold-boot': ['–', 'refused: the new kernel boots without it, and says so'],
   panic: ['P', 'the new kernel panics'],
@@ -19,7 +20,7 @@ const OUTCOMES: Readonly<Record<CellOutcome, readonly [letter: string, meaning: 
   corrupt: ['!', 'taken over, and memory or a client came back wrong: nobody says so'],
 };
 
-const MEANINGS = Object.entries(OUTCOMES) as [CellOutcome, readonly [string, string]][];
+const MEANINGS = Object.entries(OUTCOMES) as [HandoverOutcome, readonly [string, string]][];
 
 /** A heat map old × new for each page size, as one HTML page; each cell with its reason and the command that runs it. */
 export function matrixReport(document: MatrixDocument, seed: number): string {

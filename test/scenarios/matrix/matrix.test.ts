@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { RADIX_V4 } from '../../../kernel/abi/radix.ts';
 import { type Release, releaseByName } from '../../../kernel/index.ts';
 import { PAGE_4K, PAGE_16K, PAGE_64K, type PageSize } from '../../../machine/index.ts';
+import { runOldKernel } from '../../../scenarios/handover/old-kernel.ts';
+import type { WorkloadName } from '../../../scenarios/handover/workload.ts';
+import { runCell } from '../../../scenarios/matrix/cell.ts';
 import { formatMatrix } from '../../../scenarios/matrix/format.ts';
-import { runCell, runOldKernel } from '../../../scenarios/matrix/handovers.ts';
 import { runMatrix } from '../../../scenarios/matrix/matrix.ts';
-import type { WorkloadName } from '../../../scenarios/matrix/workload.ts';
 
 function release(name: string): Release {
   const found = releaseByName(name);

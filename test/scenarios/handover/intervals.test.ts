@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Intervals, nameRanges, subtract, totalBytes, union } from '../../../scenarios/matrix/intervals.ts';
+import { type Intervals, nameRanges, subtract, totalBytes, union } from '../../../scenarios/handover/intervals.ts';
 
 const ranges = fc.array(fc.tuple(fc.nat(60), fc.nat(8)).map(([start, size]) => [start, start + size] as const));
 
