@@ -8,7 +8,6 @@ import { formatKtap } from '../report/ktap.ts';
 import { writeOutput } from '../report/write.ts';
 import { doJob, doJobs, type Job, type JobOutput } from '../run/jobs.ts';
 import { findScenario } from '../run/library.ts';
-import type { RunResult } from '../run/result.ts';
 import { chromeTrace } from '../trace/chrome-trace.ts';
 import type { CommandContext, CommandRun } from './command.ts';
 import { EXIT_FAILED, EXIT_OK, type OptionValues, parseWholeNumber } from './options.ts';
@@ -21,13 +20,14 @@ export const runCommand: CommandRun = async (args, options, context) => {
   const outputs = await doAll(jobs, options.wholeNumber('jobs', 1, 256) ?? 1, context);
   const runs = outputs.map((output) => output.result);
   writeRecordings(outputs, options);
-  print(runs, format, context);
+  print(outputs, format, context);
   return runs.every((run) => run.ok) ? EXIT_OK : EXIT_FAILED;
 };
 
 function jobsOf(names: readonly string[], options: OptionValues, context: CommandContext): Job[] {
   const exportRoot = options.text('export');
   const record = options.text('report') !== undefined || options.text('trace') !== undefined;
+  const picture = !context.json && !context.quiet && (options.text('format') ?? 'human') === 'human';
   const wanted = names.flatMap((name) => {
     const scenario = findScenario(name);
     const sizes = options.pageSizes() ?? scenario.pageSizes;
@@ -45,6 +45,7 @@ function jobsOf(names: readonly string[], options: OptionValues, context: Comman
     pageSize,
     seed: context.seed,
     record,
+    picture,
     exportFolder:
       exportRoot === undefined || mine.length === 1
         ? exportRoot
@@ -89,9 +90,11 @@ async function doAll(jobs: readonly Job[], nrWorkers: number, context: CommandCo
   }
 }
 
-function print(runs: readonly RunResult[], format: string, context: CommandContext): void {
+function print(outputs: readonly JobOutput[], format: string, context: CommandContext): void {
+  const runs = outputs.map((output) => output.result);
   if (format === 'json') context.printJson({ runs });
   else if (format === 'ktap') context.terminal.stdout(formatKtap(runs));
   else if (format === 'junit') context.terminal.stdout(formatJunit(runs));
-  else if (!context.quiet) context.terminal.stdout(formatHuman(runs));
+  else if (!context.quiet)
+    context.terminal.stdout(formatHuman(runs, new Map(outputs.map((output) => [output.result, output.picture]))));
 }

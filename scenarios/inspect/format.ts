@@ -1,7 +1,6 @@
 import { formatBytes } from '../picture/bytes.ts';
-import { HANDOVER_LEGEND, MemoryLine, pickHandover } from '../picture/memory-line.ts';
+import { HandoverPicture } from '../picture/handover-picture.ts';
 import { wrap } from '../picture/wrap.ts';
-import { hexAddr } from './bounded-reader.ts';
 import type { Finding } from './findings.ts';
 import type { InspectDocument, InspectResult } from './inspect.ts';
 import type { FileDocument } from './luo.ts';
@@ -74,30 +73,18 @@ function verdict(document: InspectDocument): string[] {
 
 function memoryPicture(result: InspectResult): string[] {
   const { reader, preserved, scratch, map } = result;
-  const banks = reader.memory.banks.slice(0, 16);
+  const { banks } = reader.memory;
   if (banks.length === 0) return [];
-  const pictures = banks.map((bank) => new MemoryLine(bank, LINE_COLUMNS));
-  for (const line of pictures) {
-    for (const area of scratch) line.add('scratch', area.base, area.sizeBytes);
-    for (const piece of map?.pages ?? []) line.add('map', piece.phys, piece.sizeBytes);
-  }
-  preserved.inAddressOrder((phys, order) => {
-    for (const line of pictures) line.add('preserved', phys, preserved.sizeOf(order));
+  const picture = new HandoverPicture(banks, LINE_COLUMNS);
+  picture.addHandover({
+    scratch,
+    map: map?.pages ?? [],
+    forEachBlock: (visit) => preserved.inAddressOrder((phys, order) => visit(phys, preserved.sizeOf(order))),
   });
   for (const { severity, where } of result.document.findings) {
-    if (severity !== 'error' || !/^0x[0-9a-f]{1,14}$/.test(where)) continue;
-    for (const line of pictures) line.add('wrong', Number(where), 1);
+    if (severity === 'error' && /^0x[0-9a-f]{1,14}$/.test(where)) picture.addWrong(Number(where), 1);
   }
-  const wrong = result.document.findings.some((finding) => finding.severity === 'error') ? '  ! error' : '';
-  const drawn = pictures.map((line) => {
-    const bar = line.render(pickHandover);
-    return `${hexAddr(line.bank.base).padStart(14)} |${bar}| ${formatBytes(line.bank.sizeBytes)}`;
-  });
-  const out = ['', ...drawn];
-  const more = reader.memory.banks.length - banks.length;
-  if (more > 0) out.push(`${''.padStart(14)} and ${plural(more, 'bank')} more`);
-  out.push(cut(`${''.padEnd(INDENT)}${HANDOVER_LEGEND}`, WIDTH - wrong.length) + wrong);
-  return out;
+  return ['', ...picture.lines(), `${''.padEnd(INDENT)}${picture.legend('error')}`];
 }
 
 function scratchLines(document: InspectDocument): string[] {

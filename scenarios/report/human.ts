@@ -14,7 +14,7 @@ export function pageSizeName(bytes: number): string {
  * Runs as a person wants to read them: each scenario as one table with a column for each page size, then what failed,
  * with the first event that went wrong; at most 80 columns wide.
  */
-export function formatHuman(runs: readonly RunResult[]): string {
+export function formatHuman(runs: readonly RunResult[], pictures: Pictures = new Map()): string {
   const byScenario = new Map<string, RunResult[]>();
   for (const run of runs) {
     const group = byScenario.get(run.file) ?? [];
@@ -22,7 +22,7 @@ export function formatHuman(runs: readonly RunResult[]): string {
     byScenario.set(run.file, group);
   }
   const brief = byScenario.size > 3;
-  const parts = [...byScenario.values()].map((group) => (brief ? briefly(group) : atLength(group)));
+  const parts = [...byScenario.values()].map((group) => (brief ? briefly(group) : atLength(group, pictures)));
   const failed = runs.filter((run) => !run.ok).length;
   const seeds = [...new Set(runs.map((run) => run.seed))];
   const seed = seeds.length === 1 ? `seed ${seeds[0]}; ` : '';
@@ -40,7 +40,27 @@ function briefly(group: readonly RunResult[]): string {
   return `${clip(line)}\n${group.map(failures).join('')}`;
 }
 
-function atLength(group: readonly RunResult[]): string {
+/** RAM at the last jump of each run, as lines with a legend last. */
+export type Pictures = ReadonlyMap<RunResult, readonly string[]>;
+
+/** The pictures of a group's runs one below the other, each line with its page size; the legend only once. */
+function pictureLines(group: readonly RunResult[], pictures: Pictures): string[] {
+  const lines: string[] = [];
+  let legend = '';
+  for (const run of group) {
+    const picture = pictures.get(run) ?? [];
+    const last = picture.at(-1) ?? '';
+    // The longer one also says what is wrong.
+    if (last.length > legend.length) legend = last;
+    const name = pageSizeName(run.pageSize);
+    for (const line of picture.slice(0, -1)) {
+      lines.push(line.startsWith(' '.repeat(name.length)) ? name + line.slice(name.length) : line);
+    }
+  }
+  return lines.length === 0 ? [] : ['', ...lines, legend];
+}
+
+function atLength(group: readonly RunResult[], pictures: Pictures): string {
   const first = group[0];
   if (first === undefined) return '';
   const lines = [
@@ -81,7 +101,8 @@ function atLength(group: readonly RunResult[]): string {
     lines.push(...wrap(`first: ${event}`, WIDTH));
   const bad = group.map(failures).join('');
   const count = group.reduce((n, run) => n + run.checks.length, 0);
-  lines.push('', bad === '' ? `${count} checks, all as expected` : bad.trimEnd());
+  const drawn = pictureLines(group, pictures);
+  lines.push(...(drawn.length === 0 ? [''] : drawn), bad === '' ? `${count} checks, all as expected` : bad.trimEnd());
   return `${lines.join('\n')}\n`;
 }
 

@@ -4,11 +4,13 @@ import { fileURLToPath } from 'node:url';
 import type { LogSink } from '../../kernel/log.ts';
 import { pageSizeByBytes } from '../../machine/index.ts';
 import { InputError, type InputMessage } from '../input-error.ts';
+import { RunPicture } from '../observe/run-picture.ts';
 import { RunRecorder } from '../observe/run-recorder.ts';
 import { packageRoot } from '../package-root.ts';
 import type { RunView } from '../report/client/model.ts';
 import { type CapturedImage, captureImage, writeImage } from './export.ts';
 import { findScenario } from './library.ts';
+import { observers } from './observer.ts';
 import type { RunResult } from './result.ts';
 import { runScenarioAtLength } from './runner.ts';
 
@@ -22,6 +24,8 @@ export interface Job {
   readonly exportFolder: string | undefined;
   /** Whether the run is recorded, for a report or a trace. */
   readonly record?: boolean;
+  /** Whether RAM at the last jump is drawn for a terminal. */
+  readonly picture?: boolean;
 }
 
 /** What a job comes to. */
@@ -29,6 +33,8 @@ export interface JobOutput {
   readonly result: RunResult;
   /** The recording, where one was asked for. */
   readonly view: RunView | undefined;
+  /** RAM at the last jump, line by line; empty where nobody asked for it. */
+  readonly picture: readonly string[];
 }
 
 /** What a worker sends back: what the user got wrong travels as data. */
@@ -48,7 +54,8 @@ export function doJob(job: Job, sink?: LogSink): JobOutput {
           image = captureImage(machine, handoff);
         };
   const recorder = job.record === true ? new RunRecorder() : undefined;
-  const options = { page, seed: job.seed, sink, atLastJump, observer: recorder };
+  const picture = job.picture === true ? new RunPicture() : undefined;
+  const options = { page, seed: job.seed, sink, atLastJump, observer: observers(recorder, picture) };
   const { result, state } = runScenarioAtLength(findScenario(job.scenario), options);
   if (job.exportFolder !== undefined) {
     if (image === undefined) {
@@ -59,7 +66,7 @@ export function doJob(job: Job, sink?: LogSink): JobOutput {
     }
     writeImage(job.exportFolder, image);
   }
-  return { result, view: recorder?.view(state, result) };
+  return { result, view: recorder?.view(state, result), picture: picture?.lines(state) ?? [] };
 }
 
 /** The same in a worker. */

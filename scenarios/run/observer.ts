@@ -15,3 +15,22 @@ export interface RunObserver {
   /** A step is over. */
   stepped?(run: RunState, step: TimelineStep): void;
 }
+
+/** Several that look on, as one. */
+export function observers(...all: readonly (RunObserver | undefined)[]): RunObserver {
+  const those = all.filter((each) => each !== undefined);
+  return {
+    booted: (...args) => {
+      for (const each of those) each.booted?.(...args);
+    },
+    closed: (...args) => {
+      for (const each of those) each.closed?.(...args);
+    },
+    jumping: (...args) => {
+      for (const each of those) each.jumping?.(...args);
+    },
+    stepped: (...args) => {
+      for (const each of those) each.stepped?.(...args);
+    },
+  };
+}

@@ -141,6 +141,46 @@ describe('run', () => {
     expect(traceEvents.some((event) => event.ph === 's')).toBe(true);
   });
 
+  test('--trace and --report write files, and say nothing else', async () => {
+    const trace = join(folder, 'out/trace.json');
+    const report = join(folder, 'out/report.html');
+    const args = ['run', plan('good.yaml', GOOD), '--page-size', '4K', '--quiet', '--trace', trace, '--report', report];
+    expect(await khosim(...args)).toEqual({ code: 0, out: '', err: '' });
+    const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { name: string; ph: string }[] };
+    const begun = traceEvents.filter((event) => event.ph === 'B').map((event) => event.name);
+    expect(begun).toContain('preserve folios: { order: 2, as: cache }');
+    expect(readFileSync(report, 'utf8')).toContain('a folio crosses');
+  });
+
+  test('a report that cannot be written is bad input', async () => {
+    const { code, err } = await khosim('run', plan('good.yaml', GOOD), '--page-size', '4K', '--report', folder);
+    expect(code).toBe(2);
+    expect(err).toContain('cannot be written');
+  });
+
+  test('draws RAM at the last jump, and what went wrong in it', async () => {
+    const small = (text: string) =>
+      text.replace('pageSize: [4K, 64K]', 'pageSize: 4K, memory: 256M').replaceAll('32M', '16M');
+    const picture = async (name: string, text: string) => {
+      const { out } = await khosim('run', plan(name, small(text)));
+      const lines = out.split('\n');
+      const at = lines.findIndex((line) => line.includes('|'));
+      return `\n${lines.slice(at, at + 2).join('\n')}\n`;
+    };
+    expect(await picture('good.yaml', GOOD)).toMatchInlineSnapshot(`
+      "
+      4K  0x40000000 |.....................................ssssssssss+| 256 MiB
+      s scratch  # preserved  + a little  m memory map  . other RAM
+      "
+    `);
+    expect(await picture('bad.yaml', BAD)).toMatchInlineSnapshot(`
+      "
+      4K  0x40000000 |.....................................ssssssssss!| 256 MiB
+      s scratch  # preserved  + a little  m memory map  . other RAM  ! damaged, lost
+      "
+    `);
+  });
+
   test('--log-level: kernels log to stderr, on their virtual clocks', async () => {
     const { err } = await khosim('run', plan('good.yaml', GOOD), '--page-size', '4K', '--quiet', '--log-level', 'info');
     expect(err).toMatch(/^\[ {4}0\.\d{6}\] KHO: found kexec handover data\.$/m);

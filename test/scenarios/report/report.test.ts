@@ -14,7 +14,7 @@ machine: { pageSize: 4K, memory: 16G }
 kernel: { release: "7.3", cmdline: "kho=on kho_scratch=64M,64M,64M" }
 steps:
   - preserve pages: { size: 1G, as: guest }
-  - preserve folios: { order: 0, count: 12000, scatter: true, as: pages }
+  - preserve folios: { order: 0, count: 5000, scatter: true, as: pages }
   - kexec
 expect: { intact: [pages, guest] }
 `;
