@@ -25,6 +25,8 @@ export { type MeasureOptions, measureScenario, worksWith } from './compare/measu
 export type { Measurement } from './compare/measurement.ts';
 export { METRICS, metricRows } from './compare/metrics.ts';
 export type * from './compare/result.ts';
+export type { HandoverOutcome, HandoverVerdict } from './handover/judge.ts';
+export { WORKLOADS, type WorkloadName } from './handover/workload.ts';
 export { formatInputMessage, InputError, type InputMessage } from './input-error.ts';
 export { explainFinding, explainPage, formatPageExplanation, type PageExplanation } from './inspect/explain.ts';
 export { FINDING_CODES, type FindingCode, type Severity } from './inspect/finding-codes.ts';
@@ -45,10 +47,9 @@ export {
   openInspectable,
 } from './io/captured-memory.ts';
 export type { ImageOptions } from './io/image-options.ts';
-export type { Cell, CellOutcome } from './matrix/cell.ts';
+export type { Cell } from './matrix/cell.ts';
 export { MATRIX_RELEASES, type MatrixDocument, type MatrixRequest, runMatrix } from './matrix/matrix.ts';
 export { runMatrixInParallel } from './matrix/parallel.ts';
-export { WORKLOADS, type WorkloadName } from './matrix/workload.ts';
 export { replayMemory } from './replay/memory.ts';
 export { replayRadix } from './replay/radix.ts';
 export { formatHuman } from './report/human.ts';
