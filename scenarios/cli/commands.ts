@@ -94,7 +94,16 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'compare',
     summary: 'what the same workload costs at each page size',
-    options: [PAGE_SIZES, { flags: '--workload <name>', description: 'a workload’s name, or a file' }, REPORT],
+    options: [
+      PAGE_SIZES,
+      { flags: '--workload <name>', description: 'a workload’s name, or a scenario file (vm-host)' },
+      REPORT,
+    ],
+    load: async () => (await import('./compare.ts')).compareCommand,
+    more:
+      'Workloads: one-page, vm-host, many-sessions, page-cache, reserve-mem; page-cache-1t,\n' +
+      'huge-1t (1 TiB, minutes); sweep. Or any scenario: its last handover is measured.\n' +
+      'Examples:\n  khosim compare\n  khosim compare --workload page-cache --page-sizes 4K,64K --json',
   },
   {
     name: 'abi list',

@@ -55,7 +55,9 @@ export function compareWorkload(
   return {
     workload: workload.name,
     about: aboutOf(workload),
-    releases: [...new Set(measurements.flatMap((of) => of.releases))].concat(measurements.length === 0 ? [RELEASE] : []),
+    releases: [...new Set(measurements.flatMap((of) => of.releases))].concat(
+      measurements.length === 0 ? [RELEASE] : [],
+    ),
     arch: measurements[0]?.arch ?? ARCH,
     seed,
     columns: pages.map((page) => page.name),

@@ -1,6 +1,6 @@
-import { formatBytes, formatQuantity } from '../run/quantity.ts';
-import type { Scenario } from '../run/load.ts';
 import { InputError } from '../input-error.ts';
+import type { Scenario } from '../run/load.ts';
+import { formatBytes, formatQuantity } from '../run/quantity.ts';
 import { measureScenario } from './measure-scenario.ts';
 import type { Measurement } from './measurement.ts';
 import type { CompareNote } from './result.ts';
