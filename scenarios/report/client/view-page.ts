@@ -218,13 +218,13 @@ export class ViewPage {
     const { frame, index } = this.#player;
     this.#slider.value = String(index);
     this.#slider.setAttribute('aria-valuetext', `${index}: ${frame.title}, ${frame.result}`);
-    const place = frame.line > 0 ? `, line ${frame.line}` : '';
+    const place = frame.line > 0 ? `(line ${frame.line}) ` : '';
     fill(
       this.#now,
       el('span', { id: 'frame-number' }, `${index} of ${this.#view.frames.length - 1}`),
       ' ',
       el('strong', { id: 'frame-title' }, frame.title),
-      ` ${place} → `,
+      ` ${place}→ `,
       el('b', { class: frame.ok ? 'pass' : 'fail', id: 'frame-result' }, frame.result),
       el('span', { class: 'dim' }, ` kernel ${frame.kernel} ${timeText(frame.microseconds)}`),
     );
