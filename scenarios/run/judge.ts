@@ -53,9 +53,11 @@ export function verdictOf(run: RunState, totals: Totals): Verdict {
     (entry, i) => entry.outcome === 'refused' || (i > 0 && entry.outcome === 'cold-boot'),
   );
   const lostInHandover = run.kernels.some((entry) => entry.outcome === 'handover' && entry.ledger.lost.nrPages > 0);
-  const wrong = totals.damaged.pages > 0 || totals.wrongState.pages > 0 || lostInHandover || badSessions || badSubtrees;
-  if (fell) return 'damaged';
-  if (wrong && !(refused && !lostInHandover && totals.damaged.pages === 0)) {
+  const wrong = totals.damaged.pages > 0 || totals.wrongState.pages > 0 || lostInHandover;
+  // What a kernel that fell over could no longer give back is not for it to answer: sessions and subtrees don't count.
+  if (fell) return wrong ? 'damaged' : 'crashed';
+  const wrongForClients = wrong || badSessions || badSubtrees;
+  if (wrongForClients && !(refused && !lostInHandover && totals.damaged.pages === 0)) {
     return run.kernels.slice(1).some((entry) => entry.kernel.context.log.warnings > 0) ? 'damaged' : 'corrupt';
   }
   if (refused) return 'refused';

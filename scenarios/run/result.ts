@@ -16,12 +16,12 @@ export type Outcome = 'handover' | 'cold-boot' | 'panic' | 'oops' | 'refused';
  * - `intact`: all that was preserved came back as it was;
  * - `refused`: a kernel said no, in time or by booting cold: what it did not take over is gone, with a message;
  * - `leaked`: preserved memory that nobody restored: it stays unused until the next reboot;
+ * - `crashed`: a kernel fell over (an oops, a panic, a loop without end), and of what came back nothing was found wrong;
  * - `damaged`: content or structure came back wrong, and a kernel said something about it (a WARN, an oops, a panic);
  * - `corrupt`: the same, and no kernel said a word. The worst there is.
  */
-export type Verdict = 'intact' | 'refused' | 'leaked' | 'damaged' | 'corrupt';
-
-export const VERDICTS: readonly Verdict[] = ['intact', 'refused', 'leaked', 'damaged', 'corrupt'];
+export const VERDICTS = ['intact', 'refused', 'leaked', 'crashed', 'damaged', 'corrupt'] as const;
+export type Verdict = (typeof VERDICTS)[number];
 
 /** One thing that was checked. */
 export interface CheckResult {

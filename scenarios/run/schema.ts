@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseQuantity, QUANTITY_PATTERN } from './quantity.ts';
+import { VERDICTS } from './result.ts';
 
 /*
  * The language of scenario files. A file reads like a test plan: a machine, its first kernel, steps, and what must
@@ -231,7 +232,7 @@ const amount = z
 
 const plainExpect = {
   outcome: z.enum(['handover', 'cold-boot', 'panic', 'oops', 'refused']).optional().describe('of the last kernel'),
-  verdict: z.enum(['intact', 'refused', 'leaked', 'damaged', 'corrupt']).optional(),
+  verdict: z.enum(VERDICTS).optional(),
   reason: z.string().optional().describe('text that the reason of the outcome contains'),
   intact: z.array(z.string()).optional().describe('objects and sessions that came back as they were'),
   damagedObjects: z.array(z.string()).optional().describe('exactly these were damaged'),
