@@ -101,8 +101,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: async () => (await import('./compare.ts')).compareCommand,
     more:
-      'Workloads: one-page, vm-host, many-sessions, page-cache, reserve-mem; page-cache-1t,\n' +
-      'huge-1t (1 TiB, minutes); sweep. Or any scenario: its last handover is measured.\n' +
+      'Workloads: one-page, vm-host, many-sessions, page-cache, reserve-mem, sweep;\n' +
+      'page-cache-1t and huge-1t (1 TiB). Or any scenario: its last handover counts.\n' +
       'Examples:\n  khosim compare\n  khosim compare --workload page-cache --page-sizes 4K,64K --json',
   },
   {

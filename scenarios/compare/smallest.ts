@@ -7,7 +7,7 @@ const MIB = 2 ** 20;
 /** No board is smaller. */
 const LEAST_BYTES = 64 * MIB;
 
-/** How exactly the least is found: to 32 MiB, or a 32nd of what it is. */
+/** How exactly the least is found: to 32 MiB, or a 16th of what it is. */
 const GRAIN_BYTES = 32 * MIB;
 
 /**
@@ -33,7 +33,7 @@ export function smallestMachine(
     }
     good = half;
   }
-  while (good - bad > Math.max(GRAIN_BYTES, good / 32)) {
+  while (good - bad > Math.max(GRAIN_BYTES, good / 16)) {
     const middle = alignUp((good + bad) / 2, GRAIN_BYTES);
     if (middle >= good) break;
     if (works(middle)) good = middle;
