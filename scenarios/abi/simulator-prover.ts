@@ -1,3 +1,4 @@
+import type { ContractArea } from '../../kernel/abi/contract.ts';
 import { RELEASES, type Release, UNRELEASED } from '../../kernel/release.ts';
 import { PAGE_SIZES, type PageSize } from '../../machine/index.ts';
 import { probeHandover } from '../handover/new-kernel.ts';
@@ -6,7 +7,7 @@ import type { Change } from './change.ts';
 import type { HandoverProver, ProofRun } from './prover.ts';
 
 /** Parts that the core workload uses; everything else is a client. */
-const CORE_AREAS = new Set(['scratch', 'root', 'map']);
+export const CORE_AREAS: ReadonlySet<ContractArea> = new Set<ContractArea>(['scratch', 'root', 'map']);
 
 /**
  * Proves by simulated handovers, old to new and new to old, at the page sizes at which something changed, with the

@@ -44,7 +44,7 @@ export function wantedBytes({ handed, oldPageBytes }: HandedBytes): Intervals {
  */
 export function judge(kernel: Kernel, left: HandedBytes): HandoverVerdict {
   const wanted = wantedBytes(left);
-  const inOldPages = (ranges: Intervals) => totalBytes(ranges) / left.oldPageBytes;
+  const inOldPages = (ranges: Intervals) => Math.ceil(totalBytes(ranges) / left.oldPageBytes);
   const all = { pagesLost: inOldPages(wanted), pagesPhantom: 0, clientsBroken: [] };
   if (kernel.outcome.kind === 'running' && !kernel.isKhoBoot) {
     return { ...all, outcome: 'cold-boot', detail: refusal(kernel) };
@@ -52,7 +52,8 @@ export function judge(kernel: Kernel, left: HandedBytes): HandoverVerdict {
   const reserved = reservedMemory(kernel);
   // Where it fell over, the walk may have reserved what was never preserved.
   const phantom = kernel.isKhoBoot ? subtract(reserved.noinit, union([...left.recorded, ...wanted])) : [];
-  const pagesPhantom = totalBytes(phantom) / kernel.ctx.page.sizeBytes;
+  // A reader of other pages than the old kernel's may have taken parts of its own.
+  const pagesPhantom = Math.ceil(totalBytes(phantom) / kernel.ctx.page.sizeBytes);
   const phantoms = phantom.length === 0 ? [] : [`${pagesPhantom} phantom pages: ${nameRanges(phantom)}`];
   if (isDown(kernel)) {
     return { ...all, pagesPhantom, ...downfall(kernel, phantoms.map((text) => ` after ${text}`).join('')) };

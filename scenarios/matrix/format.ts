@@ -14,6 +14,7 @@ const LETTERS: Readonly<Record<HandoverOutcome, string>> = {
 
 const LEGEND = 'H handover   . cold boot   C corrupt   O oops   P panic';
 const WIDTH = 80;
+const CORNER = 'old\\new';
 
 /** The matrix for a terminal of 80 columns: a picture for each page size, then what is behind every cell that is bad. */
 export function formatMatrix(document: MatrixDocument): string {
@@ -35,25 +36,33 @@ function groupName(cell: Cell): string {
   return `${old} to ${pageSizeByBytes(cell.newPageSize)?.name ?? cell.newPageSize}`;
 }
 
+/** Rows of old releases, columns of new ones; more columns than the width holds continue below. */
 function picture(name: string, cells: readonly Cell[]): string[] {
   const olds = [...new Set(cells.map((cell) => cell.old))];
   const news = [...new Set(cells.map((cell) => cell.new))];
-  const width = Math.max(...news.map((each) => each.length), 1) > 7 ? 9 : 7;
-  const rows = olds.map((old) => {
-    const letters = news.map((each) => {
-      const cell = cells.find((one) => one.old === old && one.new === each);
-      return (cell === undefined ? ' ' : LETTERS[cell.outcome]).padStart(width - 2).padEnd(width);
-    });
-    return `${old.padEnd(8)}${letters.join('').trimEnd()}`;
-  });
-  return [
-    `${`${name} pages`.padEnd(8)}`,
-    `${'old\\new'.padEnd(8)}${news
-      .map((each) => each.padStart(width - 1).padEnd(width))
-      .join('')
-      .trimEnd()}`,
-    ...rows,
-  ];
+  const left = Math.max(CORNER.length, ...olds.map((old) => old.length));
+  const right = Math.max(...news.map((each) => each.length)) > 7 ? undefined : 7;
+  const widths = news.map((each) => right ?? Math.max(6, each.length + 1));
+  const letter = (old: string, each: string) => {
+    const cell = cells.find((one) => one.old === old && one.new === each);
+    return cell === undefined ? ' ' : LETTERS[cell.outcome];
+  };
+  const lines = [`${name} pages`];
+  for (let at = 0; at < news.length; ) {
+    let end = at;
+    for (let used = left; end < news.length && (end === at || used + (widths[end] ?? 0) <= WIDTH); end++) {
+      used += widths[end] ?? 0;
+    }
+    const columns = news.slice(at, end).map((each, i) => ({ each, width: widths[at + i] ?? 0 }));
+    if (at > 0) lines.push('');
+    lines.push(`${CORNER.padEnd(left)}${columns.map(({ each, width }) => each.padStart(width)).join('')}`);
+    for (const old of olds) {
+      const row = columns.map(({ each, width }) => letter(old, each).padStart(width)).join('');
+      lines.push(`${old.padEnd(left)}${row}`);
+    }
+    at = end;
+  }
+  return lines;
 }
 
 /** Cells with the same words are one entry. */

@@ -65,6 +65,14 @@ describe('cells of the matrix, executed', () => {
     expect(found.detail).toMatch(/pages lost: 0x/);
   });
 
+  test('a bad cell says what in the contracts is behind it', () => {
+    expect(cell('7.1', '7.1-rc5', PAGE_16K).detail).toMatch(/Why: map\.geometry\.depth differs under kho-v3: /);
+    expect(cell('6.18', 'kho-radix-rfc-v1', PAGE_64K)).toMatchObject({
+      outcome: 'corrupt',
+      detail: expect.stringContaining('Why: map.format differs under kho-v1: another data structure altogether'),
+    });
+  });
+
   test('another page size on the other side is never refused, and oopses or corrupts', () => {
     const old = runOldKernel(release('7.3'), PAGE_4K, 'core', 1);
     for (const page of [PAGE_16K, PAGE_64K]) {
@@ -84,6 +92,39 @@ describe('cells of the matrix, executed', () => {
     expect(['oops', 'corrupt']).toContain(runCell(old, changed).outcome);
   });
 
+  test('names longer than a column, and more columns than 80 characters hold', () => {
+    const names = ['6.17.8', '6.17.9', '7.1-rc5', 'kho-radix-rfc-v1'];
+    const cells = names.flatMap((old) =>
+      [...names, ...names.map((name) => `${name}-next`)].map((next) => ({
+        old,
+        new: next,
+        pageSize: 4096,
+        outcome: 'handover' as const,
+        detail: '',
+        pagesLost: 0,
+        pagesPhantom: 0,
+        clientsBroken: [],
+      })),
+    );
+    expect(formatMatrix({ workload: 'core', cells })).toMatchInlineSnapshot(`
+      "workload core; H handover   . cold boot   C corrupt   O oops   P panic
+
+      4K pages
+      old\\new          6.17.8 6.17.9 7.1-rc5 kho-radix-rfc-v1 6.17.8-next 6.17.9-next
+      6.17.8                H      H       H                H           H           H
+      6.17.9                H      H       H                H           H           H
+      7.1-rc5               H      H       H                H           H           H
+      kho-radix-rfc-v1      H      H       H                H           H           H
+
+      old\\new          7.1-rc5-next kho-radix-rfc-v1-next
+      6.17.8                      H                     H
+      6.17.9                      H                     H
+      7.1-rc5                     H                     H
+      kho-radix-rfc-v1            H                     H
+      "
+    `);
+  });
+
   test('equal seeds give equal cells', () => {
     const request = {
       releases: [release('7.2'), release('7.3')],
@@ -98,8 +139,8 @@ describe('cells of the matrix, executed', () => {
 
       64K pages
       old\\new    7.2    7.3
-      7.2         H      H
-      7.3         H      H
+      7.2          H      H
+      7.3          H      H
       "
     `);
   });
