@@ -29,6 +29,11 @@ export interface ScratchReservation extends ScratchSizing {
   readonly quirks: Pick<ReleaseQuirks, 'scratchIgnoresHugetlb' | 'scratchRoundsGivenSizes'>;
   /** The nodes that get an area each, ascending: those online (up to 6.18) or those with memory. */
   readonly nodes: readonly number[];
+  /**
+   * Told where the array lies (0: there was no memory) and how many entries it has. The kernel keeps both when reserving
+   * fails, though what it points to is free memory then.
+   */
+  readonly onArray?: (arrayPhys: PhysAddr, nrEntries: number) => void;
 }
 
 /**
@@ -42,6 +47,7 @@ export function reserveScratch(request: ScratchReservation): ReservedScratch | u
   const { lowmem, global } = lowmemAndGlobalSize(request);
   const arrayBytes = (nodes.length + 2) * SCRATCH_ENTRY_BYTES;
   const arrayPhys = memblock.alloc(arrayBytes, memblock.pageBytes) as PhysAddr;
+  request.onArray?.(arrayPhys, nodes.length + 2);
   const areas: ScratchArea[] = [];
   const keep = (sizeBytes: number, start: number, end: number, nid: number, exactNid: boolean): boolean => {
     const base = memblock.allocRangeNid(sizeBytes, alignBytes, start, end, nid, exactNid) as PhysAddr;

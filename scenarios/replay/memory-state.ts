@@ -7,6 +7,7 @@ import {
   populateScratch,
   readScratchArray,
   reserveScratch,
+  SCRATCH_ENTRY_BYTES,
   type ScratchArea,
 } from '../../kernel/kho/scratch.ts';
 import { extendScratch } from '../../kernel/kho/scratch-extension.ts';
@@ -16,6 +17,7 @@ import { LATEST_RELEASE } from '../../kernel/release.ts';
 import {
   hex,
   hexOfHalves,
+  MachineFault,
   type PageSize,
   type Pfn,
   type PhysAddr,
@@ -42,6 +44,7 @@ export class MemoryReplay {
   scratchSizes: ScratchSizes = DEFAULT_SCRATCH_SIZES;
   nrNodes = 1;
   readonly #areas: ScratchArea[] = [];
+  #abandonedArray: { readonly phys: PhysAddr; readonly nrEntries: number } | undefined;
   // Made when the first operation needs them: most traces need none, and 16 TiB have many.
   #pages: PageStates | undefined;
   #preserved: PreservedPages | undefined;
@@ -57,7 +60,7 @@ export class MemoryReplay {
     this.memory = new PhysicalMemory(page, banks);
     this.tree = new TraceTree(this.memory, numa);
     this.memblock = new Memblock({ page, memory: this.memory, numa, warn: () => this.#warn() });
-    this.memblock.scratchOverlap = (base, sizeBytes) => overlapsScratch(this.#areas, base, sizeBytes);
+    this.memblock.scratchOverlap = (base, sizeBytes) => overlapsScratch(this.#knownAreas(), base, sizeBytes);
   }
 
   /** WARNs so far, of both kernels. */
@@ -162,6 +165,17 @@ export class MemoryReplay {
 
   // --- the handover ----------------------------------------------------------------------------------------------
 
+  /**
+   * The areas that HugeTLB pages keep away from. When reserving them failed that is whatever the freed array holds by
+   * now, or a fault if there never was one.
+   */
+  #knownAreas(): readonly ScratchArea[] {
+    const array = this.#abandonedArray;
+    if (array === undefined) return this.#areas;
+    if (array.phys === 0) throw new MachineFault('read', 0);
+    return readScratchArray(this.memory, array.phys, array.nrEntries * SCRATCH_ENTRY_BYTES);
+  }
+
   addScratchArea(base: number, sizeBytes: number): void {
     this.#areas.push({ base: base as PhysAddr, sizeBytes });
     this.tree.addScratch(BigInt(base), BigInt(sizeBytes));
@@ -169,6 +183,7 @@ export class MemoryReplay {
 
   /** Cold boot of the new kernel. @returns 1 if KHO stays on. */
   reserveScratch(): number {
+    let array: { phys: PhysAddr; nrEntries: number } | undefined;
     const reserved = reserveScratch({
       memblock: this.memblock,
       memory: this.memory,
@@ -176,8 +191,14 @@ export class MemoryReplay {
       quirks: LATEST_RELEASE.quirks,
       alignBytes: this.#scratchAlign,
       nodes: Array.from({ length: this.nrNodes }, (_, nid) => nid),
+      onArray: (phys, nrEntries) => {
+        array = { phys, nrEntries };
+      },
     });
-    if (reserved === undefined) return 0;
+    if (reserved === undefined) {
+      this.#abandonedArray = array;
+      return 0;
+    }
     for (const [i, { base, sizeBytes }] of reserved.areas.entries()) {
       this.print(`scratch[${i}] ${hexU64(base)} ${hexU64(sizeBytes)}`);
       this.addScratchArea(base, sizeBytes);

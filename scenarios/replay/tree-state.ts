@@ -136,7 +136,9 @@ export class TraceTree {
       page: memory.page,
       log,
       nidOf: (pfn) => this.nidOf(pfn),
-      scratchOverlaps: (phys, sizeBytes) => this.#overlaps(BigInt(phys), BigInt(sizeBytes)),
+      // Far frames pass the end of 64 bits, as they do in the kernel's shift.
+      scratchOverlaps: (phys, sizeBytes) =>
+        this.#overlaps(BigInt.asUintN(64, BigInt(phys)), BigInt.asUintN(64, BigInt(sizeBytes))),
     };
   }
 

@@ -118,3 +118,22 @@ test('addresses that doubles do not hold are refused, all ones are not', () => {
     /^a\.trace:1: add:/,
   );
 });
+
+test('a scratch array given up after a failure still keeps HugeTLB pages away from its areas', () => {
+  // Memory without a node: node 0 gets no area, so all is freed, but the count and the array with two areas stay.
+  const trace = [
+    'add 0x4000 0x8000000',
+    'allow_resize',
+    'alloc 64 64',
+    'kho_reserve_scratch',
+    'alloc_hugetlb 0x4000 0 0',
+    'alloc_hugetlb 0x4000 0 0',
+  ].join('\n');
+  expect(outputOf(trace).slice(3)).toEqual(['op 4 0', 'op 5 0x7bfc000', 'op 6 0x7bf8000']);
+});
+
+test('a scratch array that there was no memory for is a null pointer to whoever looks at it', () => {
+  const trace =
+    'add 0x1000 0x1000\nallow_resize\nreserve 0x1000 1\nkho_reserve_scratch\nfree 0x1000 1\nalloc_hugetlb 64 0 0\n';
+  expect(outputOf(trace).at(-1)).toMatch(/^fault line=6 FAULT sig=11 phys=/);
+});

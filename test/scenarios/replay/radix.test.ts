@@ -76,6 +76,13 @@ describe('operations that no trace of the real code has', () => {
     expect(out).toContain('walk 1 ret=0\nk 0xfffffffffffff000 0\n');
   });
 
+  test('a range beyond 64 bits of address is checked against scratch where its address wraps to', () => {
+    // Frame 2^52 of 4 KiB is address 2^64, which is 0.
+    const text = replay('scratch 0x10000 0x1000\npreserve_pages 0x10000000000000 0x10\n');
+    expect(text).toContain('op 2 0\n');
+    expect(replay('scratch 0x8000 0x1000\npreserve_pages 0x10000000000000 0x10\n')).toContain('op 2 -22 warn=1\n');
+  });
+
   test('a tree that leads into itself everywhere is given up', () => {
     const links = Array.from({ length: 512 }, (_, i) => `poke ${0x4000_0000 + 8 * i} 0x40000000`).join('\n');
     expect(replay(`root\n${links}\nwalk`)).toContain('fault line=514 BUG ');
