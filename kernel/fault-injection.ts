@@ -1,4 +1,4 @@
-/** A place where an allocation or a write can be made to fail; the list with its meaning is in fault-sites.ts. */
+/** A place where a call can be made to fail: whoever asks at a site names it there, `radix.alloc-node` or so. */
 export type FaultSite = string;
 
 /**

@@ -41,9 +41,10 @@ export function applyCorruption(
     replaceText(memory, target, spec.replace, spec);
     return;
   }
-  const phys = physAddr(target.phys + (spec.offset ?? 0));
-  const bytes = spec.bytes === undefined ? Uint8Array.of(memory.readU8(phys) ^ 1) : hexToBytes(spec.bytes);
-  if (!memory.contains(phys, bytes.length)) throw new ImpossibleStep('the corruption leaves RAM');
+  const phys = (target.phys + (spec.offset ?? 0)) as PhysAddr;
+  const fresh = spec.bytes === undefined ? undefined : hexToBytes(spec.bytes);
+  if (!memory.contains(phys, fresh?.length ?? 1)) throw new ImpossibleStep('the corruption leaves RAM');
+  const bytes = fresh ?? Uint8Array.of(memory.readU8(phys) ^ 1);
   memory.writeBytes(phys, bytes);
 }
 
@@ -93,6 +94,9 @@ function targetOf(memory: PhysicalMemory, handoff: BootHandoff, spec: CorruptSpe
 function descend(memory: PhysicalMemory, left: LeftBehind, levels: number): number {
   let at = left.map;
   for (let level = 0; level < levels; level++) {
+    if (!memory.contains(at as PhysAddr, memory.page.sizeBytes)) {
+      throw new ImpossibleStep('an earlier corruption cut this part of the tree off');
+    }
     const words = memory.readBytes(at as PhysAddr, memory.page.sizeBytes);
     const view = new DataView(words.buffer);
     let next = 0;
@@ -106,6 +110,9 @@ function descend(memory: PhysicalMemory, left: LeftBehind, levels: number): numb
 }
 
 function replaceText(memory: PhysicalMemory, target: Target, text: string, spec: CorruptSpec): void {
+  if (!memory.contains(target.phys as PhysAddr, target.sizeBytes)) {
+    throw new ImpossibleStep(`an earlier corruption left no ${spec.what} in RAM`);
+  }
   const bytes = memory.readBytes(target.phys as PhysAddr, target.sizeBytes);
   const wanted = new TextEncoder().encode(text);
   const at = bytes.findIndex((_, i) => wanted.every((byte, k) => bytes[i + k] === byte));

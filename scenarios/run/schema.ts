@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { RADIX_NODE_SITE } from '../../kernel/kho/outgoing-map.ts';
+import { FREEZE_SITE } from '../../kernel/liveupdate/memfd.ts';
+import { ALLOC_PAGES_SITE } from '../../kernel/mm/buddy.ts';
 import { parseQuantity, QUANTITY_PATTERN } from './quantity.ts';
 import { VERDICTS } from './result.ts';
 
@@ -13,7 +16,9 @@ const quantity = z
   .union([z.number().int().min(0).max(Number.MAX_SAFE_INTEGER), z.string().regex(QUANTITY_PATTERN)], {
     error: 'is not a size or address; write 4096, 0x1000, 64M or 2G',
   })
-  .transform((value) => (typeof value === 'number' ? value : (parseQuantity(value) ?? 0)))
+  // The pattern alone lets pass what is too big, or no whole number of bytes.
+  .transform((value) => (typeof value === 'number' ? value : (parseQuantity(value) ?? Number.NaN)))
+  .refine((value) => !Number.isNaN(value), { error: 'is no whole number of bytes from 0 to 2^53 - 1' })
   .describe('a number, or text such as 64M, 2G, 0x1000');
 
 /** A u64 that may be full: a number, or hex text. The value is `0x` hex. */
@@ -23,6 +28,12 @@ const u64 = z
   })
   .transform((value) => `0x${BigInt(value).toString(16)}`)
   .describe('a number, or 0x hex of up to 64 bits');
+
+/** Where a scenario can make a kernel fail. */
+const FAULT_SITES = [RADIX_NODE_SITE, ALLOC_PAGES_SITE, FREEZE_SITE] as const;
+
+/** More than the page allocator of any configuration gives in one piece. */
+const MAX_SUBTREE_BYTES = 2 ** 30;
 
 const count = z.number().int().min(1).max(0x1_0000_0000);
 const order = z.number().int().min(0).max(52).describe('log2 of a number of pages');
@@ -123,7 +134,10 @@ const file = z.strictObject({
 
 const subtree = z.strictObject({
   name: z.string().min(1).max(120),
-  size: quantity.optional().describe('bytes of a blob with a pattern of its own'),
+  size: quantity
+    .refine((value) => value <= MAX_SUBTREE_BYTES, { error: 'is more than the 1G that a blob may have' })
+    .optional()
+    .describe('bytes of a blob with a pattern of its own'),
   text: z.string().optional(),
 });
 
@@ -189,7 +203,10 @@ const verbs = {
   renew: z.string().describe('a session: retrieved files go into a new one of the same name, the old is finished'),
   write: z.strictObject(where).describe('the owner writes: the new content is what must survive'),
   damage: z.strictObject(where).describe('somebody else writes: the checks must find it'),
-  fault: z.strictObject({ at: z.string(), nth: z.number().int().min(1).default(1) }),
+  fault: z.strictObject({
+    at: z.enum(FAULT_SITES).describe('which call is made to fail'),
+    nth: z.number().int().min(1).default(1).describe('which such call from now: 1 is the next'),
+  }),
   corrupt: corrupt.describe('change what the old kernel left, at the moment of the next jump'),
   kexec,
 };

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { PAGE_4K } from '../../../machine/page-size.ts';
 import { InputError } from '../../../scenarios/input-error.ts';
 import { packageRoot } from '../../../scenarios/package-root.ts';
 import { loadScenario, parseScenario } from '../../../scenarios/run/load.ts';
 import { formatBytes, formatQuantity, parseQuantity } from '../../../scenarios/run/quantity.ts';
+import { runScenario } from '../../../scenarios/run/runner.ts';
 import { scenarioJsonSchema } from '../../../scenarios/run/schema.ts';
 
 function messagesOf(text: string): string {
@@ -57,6 +59,22 @@ test('without a page size, all that the architecture has', () => {
   expect(sizes('{ pageSize: [64K, 4K] }')).toEqual(['64K', '4K']);
 });
 
+test.each([
+  ['outside RAM', ['{ what: fdt, offset: 1T }'], 'the corruption leaves RAM'],
+  [
+    'behind a wild pointer',
+    [`{ what: tree-root, bytes: "${'ff '.repeat(4096).trim()}" }`, '{ what: tree-leaf }'],
+    'an earlier corruption cut this part of the tree off',
+  ],
+])('a corruption %s is the file’s mistake, with the line of the jump', (_, corruptions, message) => {
+  const steps = corruptions.map((text) => `  - corrupt: ${text}\n`).join('');
+  const text = `name: x\nmachine: { pageSize: 4K, memory: 1G }\nsteps:\n${steps}  - kexec: {}\n`;
+  const scenario = parseScenario(text, 'plan.yaml');
+  expect(() => runScenario(scenario, { page: PAGE_4K })).toThrow(
+    new RegExp(`plan.yaml:${4 + corruptions.length}: .*${message}`),
+  );
+});
+
 describe('what is wrong in a file is said with its line and a way out', () => {
   test.each([
     ['truncated', PLAN.slice(0, 300), /^plan\.yaml:\d+: not YAML: /],
@@ -86,6 +104,16 @@ describe('what is wrong in a file is said with its line and a way out', () => {
       'a size mistyped',
       PLAN.replace('2G', '2Q'),
       'plan.yaml:6: steps: session: files: memfd: is not a size or address; write 4096, 0x1000, 64M or 2G',
+    ],
+    [
+      'a size beyond all numbers',
+      PLAN.replace('2G', '0xffffffffffffffff'),
+      'plan.yaml:6: steps: session: files: memfd: is no whole number of bytes from 0 to 2^53 - 1',
+    ],
+    [
+      'no such fault site',
+      PLAN.replace('radix.alloc-node', 'radix.alloc-nodes'),
+      'plan.yaml:9: steps: fault: at: is not one of those there are\n  hint: one of radix.alloc-node, mm.alloc-pages, luo.freeze-file',
     ],
     [
       'no such seal',
