@@ -25,6 +25,7 @@ export class ViewPage {
   readonly #fdt = el('div', {});
   readonly #facts = el('div', {});
   #handover: HandoverView | undefined;
+  #treeDrawn = '';
 
   constructor(view: RunView | ImageView) {
     this.#view = view;
@@ -283,6 +284,10 @@ export class ViewPage {
     const order = slot < 0 ? 0 : orderOf(this.#player, slot);
     const pfn = pfnOfSlot(memory.banks, slot);
     const chosen = state === undefined ? undefined : { pfn: pfn - (pfn % 2 ** order), order };
+    // A tree of thousands of nodes is drawn anew only when something about it is different.
+    const drawn = `${handover.frame} ${chosen?.pfn} ${chosen?.order}`;
+    if (drawn === this.#treeDrawn) return;
+    this.#treeDrawn = drawn;
     const title = this.#view.kind === 'run' ? [el('p', { class: 'note' }, `As of ${handover.title}.`)] : [];
     fill(this.#tree, ...title, treePanel(handover, memory.pageShift, chosen));
   }

@@ -50,7 +50,10 @@ function wanted(player: Player): Record<string, unknown> {
   return { title, result, control: JSON.parse(JSON.stringify(player.control)), pages };
 }
 
-describe.skipIf(!hasChromium)(NAME, () => {
+/** Starting a browser takes its time on a machine that does other things too. */
+const PATIENCE = 60_000;
+
+describe.skipIf(!hasChromium)(NAME, { timeout: PATIENCE }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'khosim-report-'));
   let browser: Browser;
   const file = (name: string, html: string): string => {
@@ -82,11 +85,11 @@ describe.skipIf(!hasChromium)(NAME, () => {
 
   beforeAll(async () => {
     browser = await launch();
-  });
+  }, PATIENCE);
   afterAll(async () => {
     await browser?.close();
     rmSync(folder, { recursive: true, force: true });
-  });
+  }, PATIENCE);
 
   test('a run plays to its end and back, and shows at each step what the run’s data says', async () => {
     const { page, complaints } = await open(run);
