@@ -1,0 +1,20 @@
+import { join } from 'node:path';
+import { PAGE_4K } from '../../machine/index.ts';
+import { packageRoot } from '../package-root.ts';
+import { loadScenario } from '../run/load.ts';
+import { runScenario } from '../run/runner.ts';
+import type { BenchTable } from './table.ts';
+
+/** A whole handover of a machine of 1 TiB with a million scattered pages, contents checked; once, since it takes long. */
+export function benchTerabyte(now: () => number): BenchTable {
+  const scenario = loadScenario(join(packageRoot(), 'scenarios', 'bench', 'terabyte.yaml'));
+  const start = now();
+  const run = runScenario(scenario, { page: PAGE_4K });
+  const seconds = (now() - start) / 1000;
+  const mebibytes = process.resourceUsage().maxRSS / 1024;
+  return {
+    title: 'a handover of 1 TiB at 4K with 1e6 scattered pages: boot, preserve, kexec, boot, restore, check',
+    columns: ['verdict', 'pages restored', 'seconds', 'MiB of process memory'],
+    rows: [[run.verdict, `${run.restored.pages}`, seconds.toFixed(1), mebibytes.toFixed(0)]],
+  };
+}
