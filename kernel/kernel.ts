@@ -26,6 +26,7 @@ import { ControlStore, initialControlState } from './control.ts';
 import { type Errno, isErrno } from './errno.ts';
 import { KernelHang, KernelPanic } from './failure.ts';
 import { FaultInjector } from './fault-injection.ts';
+import { DOUBLE_ARRAY_SITE } from './fault-sites.ts';
 import { kexecFileLoad, type LoadedKernel, loadedSegments, moveSegments } from './kexec/kexec.ts';
 import { placeSegments } from './kexec/segments.ts';
 import { KhoCore } from './kho/kho-core.ts';
@@ -109,6 +110,7 @@ export class Kernel {
       initMemoryRegions: initMemoryRegions(arch),
       log: (level, text) => log.print(level, text),
       warn: (functionName) => log.warnOn(functionName),
+      failsDoubling: () => faults.fails(DOUBLE_ARRAY_SITE),
     });
     const banks = config.NUMA ? map.banks : map.banks.map((bank) => ({ ...bank, nid: 0 }));
     const allocator = new BuddyAllocator({

@@ -1,3 +1,4 @@
+import { KernelPanic } from '../failure.ts';
 import type { Boot } from './boot-state.ts';
 import { releaseDeferredMemory, releaseScratchAsCma } from './memory-init.ts';
 
@@ -12,6 +13,11 @@ export function fs(boot: Boot): void {
   const { kho } = boot;
   if (!kho.enabled) return;
   if (kho.init() !== 0) {
+    // kho_init's error path frees scratch, whoever reserved it: after a handover it is free memory, and the kernel's own.
+    if (kho.isKhoBoot) {
+      boot.ctx.log.print('emerg', 'BUG: Bad page state in process swapper/0');
+      throw new KernelPanic('kho_init failed after a handover, and frees scratch a second time');
+    }
     releaseScratchAsCma(boot);
     return;
   }

@@ -60,6 +60,9 @@ export interface ChunkListOptions {
   readonly abortForgetsAll: boolean;
   /** Decides where among other kernel data slab bitmaps lie. */
   readonly seed: number;
+  /** Whether this allocation of a bitmap, or of a chunk, is to fail. */
+  readonly failsBitmap?: () => boolean;
+  readonly failsChunk?: () => boolean;
   /** Called for a WARN_ON_ONCE, with the function it is in. */
   readonly warnOnOnce?: (functionName: string) => void;
 }
@@ -72,6 +75,8 @@ export class ChunkListMap implements OutgoingMap {
   readonly #allocator: PageAllocator;
   readonly #bitmaps: BitmapAllocator;
   readonly #abortForgetsAll: boolean;
+  readonly #failsBitmap: () => boolean;
+  readonly #failsChunk: () => boolean;
   readonly #warnOnOnce: (functionName: string) => void;
   /** By order, then by index: the bitmap's address. Entries stay when their last bit is cleared. */
   readonly #orders = new Map<number, Map<number, PhysAddr>>();
@@ -88,6 +93,8 @@ export class ChunkListMap implements OutgoingMap {
         ? new PageBitmaps(memory.page, allocator)
         : new SlabBitmaps(memory, allocator, this.#layout.bitmapBytes, options.seed);
     this.#abortForgetsAll = options.abortForgetsAll;
+    this.#failsBitmap = options.failsBitmap ?? (() => false);
+    this.#failsChunk = options.failsChunk ?? (() => false);
     this.#warnOnOnce = options.warnOnOnce ?? (() => {});
   }
 
@@ -99,7 +106,7 @@ export class ChunkListMap implements OutgoingMap {
     const index = Math.floor(block / bitsPerBitmap);
     let bitmap = bitmaps.get(index);
     if (bitmap === undefined) {
-      bitmap = this.#bitmaps.alloc();
+      bitmap = this.#failsBitmap() ? undefined : this.#bitmaps.alloc();
       if (bitmap === undefined) return ENOMEM;
       bitmaps.set(index, bitmap);
     }
@@ -159,6 +166,7 @@ export class ChunkListMap implements OutgoingMap {
   }
 
   #newChunk(order: number, chunks: PhysAddr[]): PhysAddr | undefined {
+    if (this.#failsChunk()) return undefined;
     const pfn = this.#allocator.allocPages(0 as Order, { zero: true });
     if (pfn === undefined) return undefined;
     const { page, chunk: layout } = this.#layout;

@@ -1,6 +1,7 @@
 import { alignUp, type Order, orderForSize, type Pfn, type PhysAddr, pfnOf, physOf } from '../../machine/index.ts';
 import type { KhoContext } from '../context.ts';
 import { E2BIG, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
+import { ADD_SUBTREE_SITE, ALLOC_PRESERVE_SITE, ROOT_FDT_SITE } from '../fault-sites.ts';
 import type { Folio, Kho, SubtreeLocation } from './kho.ts';
 import type { OutgoingMap } from './memory-map.ts';
 import { makeOutgoingMap } from './outgoing-map.ts';
@@ -127,7 +128,8 @@ export class KhoCore implements Kho {
     if (isErrno(map)) return this.#initFailed(map);
     this.#map = map;
     const finalizes = this.#ctx.release.quirks.finalize === 'before-load';
-    const phys = finalizes ? this.#allocPage() : this.allocPreserve(this.#ctx.page.sizeBytes);
+    const fails = this.#ctx.faults.fails(ROOT_FDT_SITE);
+    const phys = fails ? ENOMEM : finalizes ? this.#allocPage() : this.allocPreserve(this.#ctx.page.sizeBytes);
     if (isErrno(phys)) return this.#initFailed(phys);
     const { memory, page, release } = this.#ctx;
     this.#fdt = new OutgoingRootFdt(memory, page, release.root, phys, release.quirks.addSubtreeCleansUp);
@@ -219,6 +221,7 @@ export class KhoCore implements Kho {
     if (sizeBytes <= 0) return EINVAL;
     const order = orderForSize(page, sizeBytes);
     if (order > config.MAX_PAGE_ORDER) return E2BIG;
+    if (this.#ctx.faults.fails(ALLOC_PRESERVE_SITE)) return ENOMEM;
     const pfn = allocator.allocPages(order, { zero: true, compound: true });
     if (pfn === undefined) return ENOMEM;
     const err = this.preserveFolio({ pfn, order });
@@ -261,7 +264,7 @@ export class KhoCore implements Kho {
       this.#pending.push({ name, phys, sizeBytes });
       return 0;
     }
-    const err = this.#fdt.add({ name, phys, sizeBytes });
+    const err = this.#fdt.add({ name, phys, sizeBytes }, this.#ctx.faults.fails(ADD_SUBTREE_SITE));
     this.#mirror();
     return err;
   }

@@ -1,14 +1,12 @@
 import { type Order, type PhysAddr, pfnOf, physOf } from '../../machine/index.ts';
 import type { KhoContext } from '../context.ts';
 import type { Errno } from '../errno.ts';
+import { BITMAP_SITE, CHUNK_SITE, RADIX_NODE_SITE } from '../fault-sites.ts';
 import { ChunkListMap, ChunkListReader } from './chunk-list.ts';
 import { radixGeometry } from './geometry.ts';
 import type { IncomingMap, OutgoingMap } from './memory-map.ts';
 import { RadixTree } from './radix-tree.ts';
 import { RadixReader, STEPS_PER_KEY } from './radix-walk.ts';
-
-/** The fault site of a tree's pages. */
-export const RADIX_NODE_SITE = 'radix.alloc-node';
 
 /** An empty map in the format of the kernel's release. -ENOMEM when its first page cannot be had. */
 export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
@@ -20,6 +18,8 @@ export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
       contract: release.map,
       abortForgetsAll: release.quirks.abortForgetsAll,
       seed: random.u32(),
+      failsBitmap: () => faults.fails(BITMAP_SITE),
+      failsChunk: () => faults.fails(CHUNK_SITE),
       warnOnOnce: (functionName) => log.warnOnOnce(functionName),
     });
   }

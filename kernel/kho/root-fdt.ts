@@ -3,7 +3,7 @@ import { nodeSpecOf, type PropertySpec, propertySpecOf, type RootContract } from
 import { decodeNumber, encodeNumber } from '../abi/property.ts';
 import { EEXIST, EINVAL, ENOENT, ENOMEM, type Errno } from '../errno.ts';
 import { fdtAddSubnode, fdtDelNode, fdtOpenInto, fdtPack, fdtSetprop } from '../fdt/edit.ts';
-import { FDT_ERR_EXISTS, isFdtErr } from '../fdt/error.ts';
+import { FDT_ERR_EXISTS, FDT_ERR_NOSPACE, isFdtErr } from '../fdt/error.ts';
 import { fdtFirstSubnode, fdtGetName, fdtGetprop, fdtNextSubnode, fdtSubnodeOffset } from '../fdt/read.ts';
 import { cString, textOfBytes } from '../fdt/text.ts';
 import { fdtBeginNode, fdtCreate, fdtEndNode, fdtFinish, fdtFinishReservemap, fdtProperty } from '../fdt/write.ts';
@@ -84,22 +84,25 @@ export class OutgoingRootFdt {
     return err === 0 ? 0 : ENOMEM;
   }
 
-  /** kho_add_subtree: -EEXIST for a name that is taken, -ENOMEM when the page is full. */
-  add(subtree: SubtreeEntry): 0 | Errno {
+  /**
+   * kho_add_subtree: -EEXIST for a name that is taken, -ENOMEM when the page is full.
+   * @param full as if the page were full behind the node's name.
+   */
+  add(subtree: SubtreeEntry, full = false): 0 | Errno {
     const fdt = this.#read();
     if (isFdtErr(fdtOpenInto(fdt, fdt))) return ENOMEM;
-    const result = this.#addNode(fdt, subtree);
+    const result = this.#addNode(fdt, subtree, full);
     fdtPack(fdt);
     this.#write(fdt);
     return result;
   }
 
-  #addNode(fdt: Uint8Array, subtree: SubtreeEntry): 0 | Errno {
+  #addNode(fdt: Uint8Array, subtree: SubtreeEntry, full: boolean): 0 | Errno {
     const node = fdtAddSubnode(fdt, 0, subtree.name);
     if (isFdtErr(node)) return node === FDT_ERR_EXISTS ? EEXIST : ENOMEM;
     for (const property of nodeSpecOf(this.#contract, 'subtree').properties) {
       const value = propertyValue(property, this.#contract, { data: subtree.phys, size: subtree.sizeBytes });
-      const err = fdtSetprop(fdt, node, property.name, value);
+      const err = full ? FDT_ERR_NOSPACE : fdtSetprop(fdt, node, property.name, value);
       if (err === 0) continue;
       // Up to 7.0 the half-made node stays, and libfdt's number is returned as if it were an errno.
       if (!this.#cleansUp) return err as number as Errno;

@@ -2,6 +2,7 @@ import { MachineFault, type Order, type Pfn, type PhysAddr, pfnOf, physOf } from
 import type { CompiledAbi } from '../abi/contract.ts';
 import { ENOMEM, EOPNOTSUPP, type Errno } from '../errno.ts';
 import type { FaultInjector } from '../fault-injection.ts';
+import { VMALLOC_CHUNK_SITE } from '../fault-sites.ts';
 import type { KernelLog } from '../log.ts';
 import type { MmContext } from '../mm/folio.ts';
 import { VM_ALLOC, VM_ALLOW_HUGE_VMAP, VmallocArea } from '../mm/vmalloc-area.ts';
@@ -94,6 +95,7 @@ export function preservationOf(abi: CompiledAbi, bytes: Uint8Array): VmallocPres
 
 function newChunk(ctx: VmallocContext, last: PhysAddr | undefined): PhysAddr | undefined {
   const page = ctx.memory.page;
+  if (ctx.faults?.fails(VMALLOC_CHUNK_SITE) === true) return undefined;
   const pfn = ctx.allocator.allocPages(0 as Order, { zero: true });
   if (pfn === undefined) return undefined;
   if (ctx.kho.preservePages(pfn, 1) !== 0) {

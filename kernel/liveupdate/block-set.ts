@@ -1,6 +1,8 @@
 import type { PhysAddr, PhysicalMemory } from '../../machine/index.ts';
 import type { CompiledStruct } from '../abi/struct.ts';
-import { EINVAL, ENOSPC, type Errno, isErrno } from '../errno.ts';
+import { EINVAL, ENOMEM, ENOSPC, type Errno, isErrno } from '../errno.ts';
+import type { FaultInjector } from '../fault-injection.ts';
+import { BLOCK_SITE } from '../fault-sites.ts';
 import type { Kho } from '../kho/kho.ts';
 import type { KernelLog } from '../log.ts';
 import type { EntryCursor, EntryTable } from './entry-table.ts';
@@ -22,6 +24,7 @@ export interface BlockSetContext {
   readonly memory: PhysicalMemory;
   readonly kho: Kho;
   readonly log: KernelLog;
+  readonly faults?: FaultInjector;
   /** struct kho_block_header_ser. */
   readonly header: CompiledStruct;
   readonly blockSizeBytes: number;
@@ -81,7 +84,8 @@ export class KhoBlockSet implements EntryTable {
     }
     const before = this.#blocks.length;
     while (count > this.#blocks.length * this.countPerBlock) {
-      const block = this.#ctx.kho.allocPreserve(this.#ctx.blockSizeBytes);
+      const fails = this.#ctx.faults?.fails(BLOCK_SITE) === true;
+      const block = fails ? ENOMEM : this.#ctx.kho.allocPreserve(this.#ctx.blockSizeBytes);
       let err: 0 | Errno = 0;
       if (isErrno(block)) err = block;
       else if ((err = this.#add(block)) !== 0) this.#freeBlock(block);

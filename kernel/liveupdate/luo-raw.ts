@@ -16,6 +16,7 @@ export class RawLuoFormat implements LuoFormat {
       memory: ctx.memory,
       kho: ctx.kho,
       log: ctx.log,
+      faults: ctx.faults,
       header: ctx.abi.struct('kho_block_header_ser'),
       blockSizeBytes: ctx.abi.constant('block', 'KHO_BLOCK_SIZE'),
     };

@@ -2,6 +2,7 @@ import { MachineFault, type Pfn, type PhysAddr, ZERO_FILL } from '../../machine/
 import type { MemfdContract } from '../abi/contract.ts';
 import { EFBIG, EINVAL, EIO, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
 
+import { FREEZE_SITE } from '../fault-sites.ts';
 import {
   preserveVmalloc,
   readPreservation,
@@ -17,9 +18,6 @@ import { type VmallocArea, vfree, vmalloc } from '../mm/vmalloc-area.ts';
 import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
 import { type FolioRun, type FolioSer, FolioSerCodec } from './folio-ser.ts';
 import { Memfd } from './memfd-file.ts';
-
-/** The fault site of freezing a file. */
-export const FREEZE_SITE = 'luo.freeze-file';
 
 /** Seals that F_SEAL_EXEC brings along on an executable file, as a retrieved one is. */
 const EXEC_IMPLIES = Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE;

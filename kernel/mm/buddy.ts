@@ -11,6 +11,7 @@ import {
   ZERO_FILL,
 } from '../../machine/index.ts';
 import type { FaultInjector } from '../fault-injection.ts';
+import { ALLOC_PAGES_SITE } from '../fault-sites.ts';
 import type { KernelLog } from '../log.ts';
 import { FreeArea, type FreeAreaVersion } from './free-area.ts';
 import type { AllocOptions, BulkPageAllocator, FrameRun } from './page-allocator.ts';
@@ -18,9 +19,6 @@ import { PageFlag, type PageStates } from './page-states.ts';
 
 /** Where free memory lies: in pageblocks that serve everything, or in CMA ones (scratch), for movable pages only. */
 export type FreeKind = 'normal' | 'cma';
-
-/** The fault site of every allocation of pages. */
-export const ALLOC_PAGES_SITE = 'mm.alloc-pages';
 
 /** What the allocator works on. */
 export interface BuddyContext {

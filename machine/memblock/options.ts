@@ -19,6 +19,8 @@ export interface MemblockOptions {
   /** The kernel's log lines; `info` ones only with `debug` (`memblock=debug`). */
   readonly log?: (level: 'err' | 'warn' | 'info', text: string) => void;
   readonly debug?: boolean;
+  /** Asked when an array is to be doubled: true for no memory for it. */
+  readonly failsDoubling?: () => boolean;
   /** Told of each WARN, with the kernel's function that hit it. They are counted in any case. */
   readonly warn?: (functionName: string) => void;
   /** Called where memblock stops the kernel; may throw something of its own. Else the MemblockStop itself is thrown. */

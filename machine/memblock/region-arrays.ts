@@ -152,7 +152,7 @@ export class RegionArrays {
       addr = this.findInRange(0, Math.min(areaStart, this.currentLimit), newAllocBytes, this.pageBytes);
     }
     const doubled = table.max * 2;
-    if (addr === 0) {
+    if (addr === 0 || this.options.failsDoubling?.() === true) {
       this.options.log?.(
         'err',
         `memblock: Failed to double ${table.name} array from ${table.max} to ${doubled} entries !`,

@@ -68,6 +68,8 @@ export class RunState {
   readonly vmallocAreas = new Map<string, VmallocArea>();
   /** What the next jump is to find changed. */
   readonly corruptions: CorruptSpec[] = [];
+  /** Failures that are armed before the next kernel starts. */
+  readonly nextFaults: { readonly at: string; readonly nth: number }[] = [];
   /** Who looks on. */
   observer: RunObserver = {};
   /** The step that is being done. */

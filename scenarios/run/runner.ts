@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Sabotage } from '../../kernel/boot/sabotage.ts';
 import type { KernelConfig } from '../../kernel/config.ts';
-import { type Errno, errnoName } from '../../kernel/errno.ts';
+import { ENOENT, type Errno, errnoName } from '../../kernel/errno.ts';
+import { FaultInjector } from '../../kernel/fault-injection.ts';
 import type { LogSink } from '../../kernel/log.ts';
 import { type BootHandoff, Machine, type PageSize, type PhysAddr, physOf } from '../../machine/index.ts';
+import type { ExpectedObject } from '../check/expected-object.ts';
 import { InputError } from '../input-error.ts';
 import { figuresOf } from './figures.ts';
 import { judge, totalsOf, verdictOf } from './judge.ts';
@@ -46,6 +48,8 @@ export interface RunOptions {
   readonly atLastJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
   /** Looks on: for reports and traces. */
   readonly observer?: RunObserver | undefined;
+  /** What is to fail in the kernel of this number (1 for the first) from its first allocation on. */
+  readonly faultsOf?: ((kernel: number) => FaultInjector) | undefined;
   /** Defects in every kernel of the run: for tests of the checks. */
   readonly sabotage?: Sabotage | undefined;
 }
@@ -80,12 +84,13 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
       config: now.config as Partial<KernelConfig>,
       sink: options.sink,
       sabotage: options.sabotage,
+      faults: options.faultsOf?.(run.kernels.length + 1) ?? nextFaults(run),
       onStep: options.onStep,
     };
   };
   const first = request({});
   run.addKernel(SimulatedKernel.boot(machine, first), first.release, first.cmdline);
-  checkFirstKernel(run, scenario);
+  if (options.faultsOf === undefined) checkFirstKernel(run, scenario);
   noteReserveMem(run);
   run.observer.booted?.(run, run.entry);
   for (const step of scenario.steps) {
@@ -96,6 +101,13 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   }
   closeKernel(run);
   return { result: resultOf(run), timeline: run.timeline, state: run };
+}
+
+/** The failures that the file arms for the kernel that boots next. */
+function nextFaults(run: RunState): FaultInjector {
+  const faults = new FaultInjector();
+  for (const { at, nth } of run.nextFaults.splice(0)) faults.arm(at, nth);
+  return faults;
 }
 
 /** A first kernel that could not keep KHO on, on a machine that the scenario made too small for it. */
@@ -148,10 +160,12 @@ function perform(
   const { spec } = step;
   const each = (
     names: string | readonly string[],
-    act: (name: string) => 0 | Errno | undefined,
+    act: (object: ExpectedObject) => 0 | Errno | undefined,
   ): 0 | Errno | undefined => {
     for (const name of [names].flat()) {
-      const result = act(name);
+      // The step that was to make it had no memory.
+      const object = run.objects.objects.get(name);
+      const result = object === undefined ? ENOENT : act(object);
       if (result !== 0) return result;
     }
     return 0;
@@ -160,11 +174,10 @@ function perform(
   if (spec['preserve pages'] !== undefined) return preservePages(run, spec['preserve pages']);
   if (spec['preserve vmalloc'] !== undefined) return preserveVmallocStep(run, spec['preserve vmalloc']);
   if (spec.alloc !== undefined) return preserveFolios(run, spec.alloc, false);
-  if (spec.preserve !== undefined) return each(spec.preserve, (name) => preserveAgain(run, run.objects.get(name)));
-  if (spec.unpreserve !== undefined)
-    return each(spec.unpreserve, (name) => unpreserveObject(run, run.objects.get(name)));
-  if (spec.free !== undefined) return each(spec.free, (name) => freeObject(run, run.objects.get(name)));
-  if (spec.restore !== undefined) return each(spec.restore, (name) => restoreAny(run, run.objects.get(name)));
+  if (spec.preserve !== undefined) return each(spec.preserve, (object) => preserveAgain(run, object));
+  if (spec.unpreserve !== undefined) return each(spec.unpreserve, (object) => unpreserveObject(run, object));
+  if (spec.free !== undefined) return each(spec.free, (object) => freeObject(run, object));
+  if (spec.restore !== undefined) return each(spec.restore, (object) => restoreAny(run, object));
   if (spec['add subtree'] !== undefined) return addSubtree(run, spec['add subtree']);
   if (spec['remove subtree'] !== undefined) return removeSubtree(run, spec['remove subtree']);
   if (spec.session !== undefined) return createSession(run, spec.session);
@@ -178,7 +191,9 @@ function perform(
     return 0;
   }
   if (spec.fault !== undefined) {
-    run.kernel.context.faults.arm(spec.fault.at, spec.fault.nth);
+    const { at, nth, next } = spec.fault;
+    if (next === true) run.nextFaults.push({ at, nth });
+    else run.kernel.context.faults.arm(at, nth);
     return 0;
   }
   const isLast = !run.scenario.steps.slice(step.index + 1).some((later) => later.verb === 'kexec');

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { RADIX_NODE_SITE } from '../../kernel/kho/outgoing-map.ts';
-import { FREEZE_SITE } from '../../kernel/liveupdate/memfd.ts';
-import { ALLOC_PAGES_SITE } from '../../kernel/mm/buddy.ts';
+import { FAULT_SITES } from '../../kernel/fault-sites.ts';
 import { parseQuantity, QUANTITY_PATTERN } from './quantity.ts';
 import { VERDICTS } from './result.ts';
 
@@ -28,9 +26,6 @@ const u64 = z
   })
   .transform((value) => `0x${BigInt(value).toString(16)}`)
   .describe('a number, or 0x hex of up to 64 bits');
-
-/** Where a scenario can make a kernel fail. */
-const FAULT_SITES = [RADIX_NODE_SITE, ALLOC_PAGES_SITE, FREEZE_SITE] as const;
 
 /** More than the page allocator of any configuration gives in one piece. */
 const MAX_SUBTREE_BYTES = 2 ** 30;
@@ -204,8 +199,9 @@ const verbs = {
   write: z.strictObject(where).describe('the owner writes: the new content is what must survive'),
   damage: z.strictObject(where).describe('somebody else writes: the checks must find it'),
   fault: z.strictObject({
-    at: z.enum(FAULT_SITES).describe('which call is made to fail'),
+    at: z.enum(FAULT_SITES.map(({ site }) => site)).describe('a place in the kernel where a call can be made to fail'),
     nth: z.number().int().min(1).default(1).describe('which such call from now: 1 is the next'),
+    next: z.boolean().optional().describe('in the kernel that boots next, from its first call on'),
   }),
   corrupt: corrupt.describe('change what the old kernel left, at the moment of the next jump'),
   kexec,

@@ -4,6 +4,7 @@ import type { Sabotage } from '../../kernel/boot/sabotage.ts';
 import type { KernelConfig } from '../../kernel/config.ts';
 import type { KernelContext } from '../../kernel/context.ts';
 import { type Errno, isErrno } from '../../kernel/errno.ts';
+import type { FaultInjector } from '../../kernel/fault-injection.ts';
 import { Kernel, type KernelOutcome } from '../../kernel/kernel.ts';
 import { handoffOf } from '../../kernel/kexec/kexec.ts';
 import type { OutgoingMap } from '../../kernel/kho/memory-map.ts';
@@ -25,6 +26,8 @@ export interface BootRequest {
   readonly config: Partial<KernelConfig>;
   readonly image?: KernelImage | undefined;
   readonly sink?: LogSink | undefined;
+  /** Failures that are armed before the kernel starts. */
+  readonly faults?: FaultInjector | undefined;
   /** Defects of tests that prove that the checks can fail. */
   readonly sabotage?: Sabotage | undefined;
   /** Called after each boot step. */
@@ -77,6 +80,7 @@ export class SimulatedKernel {
       config: request.config,
       ...(request.image === undefined ? {} : { image: request.image }),
       ...(request.sink === undefined ? {} : { sink: request.sink }),
+      ...(request.faults === undefined ? {} : { faults: request.faults }),
       ...(request.sabotage === undefined ? {} : { sabotage: request.sabotage }),
       onStep: (booting, step) => {
         request.onStep?.(booting, step);

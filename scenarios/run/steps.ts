@@ -115,7 +115,8 @@ export function restoreObject(run: RunState, object: ExpectedObject): 0 | Errno 
 }
 
 /** Writes into an object, or anywhere. @param owner the content is what must survive from now on. */
-export function write(run: RunState, spec: WriteSpec, owner: boolean): 0 {
+export function write(run: RunState, spec: WriteSpec, owner: boolean): 0 | Errno {
+  if (spec.to !== undefined && !run.objects.objects.has(spec.to)) return ENOENT;
   const { memory } = run.kernel.context;
   const pageBytes = run.page.sizeBytes;
   const object = spec.to === undefined ? undefined : run.objects.get(spec.to);

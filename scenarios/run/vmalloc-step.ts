@@ -3,6 +3,7 @@ import {
   preserveVmalloc,
   readPreservation,
   restoreVmalloc,
+  unpreserveVmalloc,
   type VmallocContext,
   writePreservation,
 } from '../../kernel/kho/vmalloc.ts';
@@ -48,9 +49,16 @@ export function preserveVmallocObject(run: RunState, object: ExpectedObject): 0 
     const descriptor = preserveVmalloc(vm, area);
     if (isErrno(descriptor)) return descriptor;
     const blob = context.kho.allocPreserve(DESCRIPTOR_BYTES);
-    if (isErrno(blob)) return blob;
+    if (isErrno(blob)) {
+      unpreserveVmalloc(vm, descriptor);
+      return blob;
+    }
     writePreservation(vm, blob, descriptor);
-    return context.kho.addSubtree(object.name, blob, DESCRIPTOR_BYTES);
+    const err = context.kho.addSubtree(object.name, blob, DESCRIPTOR_BYTES);
+    if (err === 0) return 0;
+    context.kho.unpreserveFree(blob, DESCRIPTOR_BYTES);
+    unpreserveVmalloc(vm, descriptor);
+    return err;
   });
   if (result === 0) {
     object.state = 'preserved';

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FaultInjector } from '../../../kernel/fault-injection.ts';
+import { ALLOC_PAGES_SITE } from '../../../kernel/fault-sites.ts';
 import { KernelLog } from '../../../kernel/log.ts';
-import { ALLOC_PAGES_SITE, BuddyAllocator } from '../../../kernel/mm/buddy.ts';
+import { BuddyAllocator } from '../../../kernel/mm/buddy.ts';
 import { PageFlag, PageStates } from '../../../kernel/mm/page-states.ts';
 import {
   junk,

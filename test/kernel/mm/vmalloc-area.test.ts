@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ALLOC_PAGES_SITE } from '../../../kernel/mm/buddy.ts';
+import { ALLOC_PAGES_SITE } from '../../../kernel/fault-sites.ts';
 import { pmdOrder, VM_ALLOC, VM_ALLOW_HUGE_VMAP, vfree, vmalloc } from '../../../kernel/mm/vmalloc-area.ts';
 import { type Order, PAGE_SIZES, pattern, Random, ZERO_FILL } from '../../../machine/index.ts';
 import { runningMm } from './set-up.ts';
