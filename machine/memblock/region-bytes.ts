@@ -2,7 +2,7 @@ import type { PhysicalMemory } from '../physical-memory.ts';
 import type { PhysAddr } from '../units.ts';
 import { MEMBLOCK_REGION_BYTES } from './flags.ts';
 import { NO_REGION, type RegionTable } from './region-table.ts';
-import { sizeBetween, toU64 } from './u64.ts';
+import { exactSizeBetween, toU64 } from './u64.ts';
 import { zeroPhysicalRange } from './zero.ts';
 
 /**
@@ -16,15 +16,16 @@ export function writeRegionArray(memory: PhysicalMemory, table: RegionTable, num
   let at = 0;
   for (let pos = table.first(); pos !== NO_REGION; pos = table.next(pos)) {
     const base = table.base(pos);
-    const size = sizeBetween(base, table.end(pos));
-    if (base + size <= Number.MAX_SAFE_INTEGER) {
+    const end = table.end(pos);
+    if (end <= Number.MAX_SAFE_INTEGER) {
       view.setUint32(at, base >>> 0, true);
       view.setUint32(at + 4, base / 0x1_0000_0000, true);
+      const size = end - base;
       view.setUint32(at + 8, size >>> 0, true);
       view.setUint32(at + 12, size / 0x1_0000_0000, true);
     } else {
       view.setBigUint64(at, toU64(base), true);
-      view.setBigUint64(at + 8, toU64(size), true);
+      view.setBigUint64(at + 8, exactSizeBetween(base, end), true);
     }
     view.setUint32(at + 16, table.flags(pos), true);
     view.setInt32(at + 20, numa ? table.nid(pos) : 0, true);

@@ -62,6 +62,11 @@ export function sizeBetween(base: number, end: number): number {
   return fromU64(toU64(end) - toU64(base));
 }
 
+/** Bytes between two addresses, exact: a region capped at the end of the address space is a byte short of it. */
+export function exactSizeBetween(base: number, end: number): bigint {
+  return toU64(end) - toU64(base);
+}
+
 /** `0x`-hex of an address or size, all 64 bits exact. */
 export function hexU64(value: number): string {
   return value <= EXACT ? hex(value) : hex(toU64(value));

@@ -26,7 +26,7 @@ import {
 } from '../../machine/index.ts';
 import { Memblock } from '../../machine/memblock/memblock.ts';
 import type { RegionTable } from '../../machine/memblock/region-table.ts';
-import { hexU64, sizeBetween } from '../../machine/memblock/u64.ts';
+import { exactSizeBetween, hexU64 } from '../../machine/memblock/u64.ts';
 import { TraceTree } from './tree-state.ts';
 
 const TRACE_RAM_BYTES = 16 * 2 ** 40;
@@ -253,10 +253,14 @@ export class MemoryReplay {
   }
 }
 
+function sizeText(base: number, end: number): string {
+  return end <= Number.MAX_SAFE_INTEGER ? hex(end - base) : hex(exactSizeBetween(base, end));
+}
+
 function regionLines(table: RegionTable): string[] {
   const lines: string[] = [];
   for (const { base, end, flags, nid } of table) {
-    lines.push(`${hexU64(base)} ${hexU64(sizeBetween(base, end))} ${hex(flags)} ${nid}`);
+    lines.push(`${hexU64(base)} ${sizeText(base, end)} ${hex(flags)} ${nid}`);
   }
   return lines;
 }

@@ -137,3 +137,11 @@ test('a scratch array that there was no memory for is a null pointer to whoever 
     'add 0x1000 0x1000\nallow_resize\nreserve 0x1000 1\nkho_reserve_scratch\nfree 0x1000 1\nalloc_hugetlb 64 0 0\n';
   expect(outputOf(trace).at(-1)).toMatch(/^fault line=6 FAULT sig=11 phys=/);
 });
+
+test('a region capped at the end of the address space ends a byte before 2^64, whatever size was asked for', () => {
+  const trace = 'reserve 0x1b2001000 0xfffffffffffff000\nadd_node 0x120541000 -1 0 0\n';
+  const text = replayMemory(trace, { page: PAGE_4K });
+  expect(text).toContain('mem[0] 0x120541000 0xfffffffedfabefff 0x0 0\n');
+  expect(text).toContain('rsv[0] 0x1b2001000 0xfffffffe4dffefff 0x0 -1\n');
+  expect(text).toContain('reserved cnt=1 max=128 total_size=0xfffffffe4dffefff\n');
+});
