@@ -36,7 +36,7 @@ const SHOTS = [
   {
     name: 'report-compare',
     args: ['compare', '--workload', 'vm-host'],
-    show: (page) => page.locator('#levels').evaluate((element) => element.scrollIntoView()),
+    show: (page) => page.locator('#crossover').evaluate((element) => element.scrollIntoView()),
   },
   {
     name: 'report-matrix',

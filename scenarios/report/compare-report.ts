@@ -213,7 +213,7 @@ function crossover(result: CompareResult): string {
     (point) =>
       `<tr><td>${esc(point.column)}</td><td>${point.density}</td><td class="number" title="${point.preservedBytes}">${formatBytes(point.preservedBytes)}</td><td class="number" title="${point.metadataBytes}">${formatBytes(point.metadataBytes)}</td><td class="number">${point.keys}</td></tr>`,
   );
-  return `<p>Bytes of the memory map against bytes preserved as single pages: neighbours (solid lines), and as many spread evenly over all of RAM (dashed). Dots: this workload.</p>
+  return `<p>Bytes of the memory map against bytes preserved as single pages: neighbours (solid lines), and as many spread evenly over all of RAM (dashed). Dots: this workload with all its metadata, its clients’ pages included.</p>
 ${crossoverPlot(result)}
 <details><summary>the figures</summary><div class="scroll" tabindex="0" role="region" aria-label="sweep"><table><thead><tr><th scope="col">pages</th><th scope="col">density</th><th scope="col" class="number">preserved</th><th scope="col" class="number">memory map</th><th scope="col" class="number">keys</th></tr></thead><tbody>${rows.join('')}</tbody></table></div></details>`;
 }

@@ -39,7 +39,7 @@ export function crossoverPlot(result: CompareResult): string {
   parts.push(...nameTexts(names));
   for (const detail of dots) {
     const i = result.columns.indexOf(detail.column);
-    const title = `${detail.column}: ${formatBytes(detail.askedBytes)} asked for, ${formatBytes(detail.metadataBytes)} of map`;
+    const title = `${detail.column}: ${formatBytes(detail.askedBytes)} asked for, ${formatBytes(detail.metadataBytes)} of metadata`;
     parts.push(
       `<g class="size-${i % 3}"><circle class="dot" cx="${fixed(x(detail.askedBytes))}" cy="${fixed(y(detail.metadataBytes))}" r="6"><title>${esc(title)}</title></circle>`,
       `<text x="${fixed(x(detail.askedBytes) + 9)}" y="${fixed(y(detail.metadataBytes) + 4)}" class="curve-name">${esc(detail.column)}</text></g>`,
@@ -83,7 +83,7 @@ function axes(x: Scale & { domain(): number[] }, y: Scale & { domain(): number[]
     `<line class="axis-line" x1="${MARGIN.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>`,
     `<line class="axis-line" x1="${MARGIN.left}" x2="${MARGIN.left}" y1="${MARGIN.top}" y2="${bottom}"/>`,
     `<text x="${(MARGIN.left + right) / 2}" y="${HEIGHT - 6}" text-anchor="middle">preserved</text>`,
-    `<text transform="translate(14 ${(MARGIN.top + bottom) / 2}) rotate(-90)" text-anchor="middle">memory map</text>`,
+    `<text transform="translate(14 ${(MARGIN.top + bottom) / 2}) rotate(-90)" text-anchor="middle">metadata</text>`,
   );
   return parts.join('');
 }
