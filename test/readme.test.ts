@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { COMMANDS } from '../scenarios/cli/commands.ts';
 import { parseScenario } from '../scenarios/run/load.ts';
@@ -28,4 +28,15 @@ test('the README names every command, every verb of a scenario, and no file that
   for (const verb of VERBS) expect(readme).toMatch(new RegExp(`(\`|- )${verb}\\b`));
   const images = [...readme.matchAll(/docs\/images\/([\w-]+\.png)/g)].map((match) => match[1]);
   expect(readdirSync(new URL('docs/images/', root))).toEqual(expect.arrayContaining(images));
+});
+
+test('CONTRIBUTING and the architecture name only files that are there', () => {
+  const missing: string[] = [];
+  for (const document of ['CONTRIBUTING.md', 'docs/architecture.md', 'README.md']) {
+    const text = readFileSync(new URL(document, root), 'utf8');
+    for (const [, path = ''] of text.matchAll(/`((?:machine|kernel|scenarios|test|docs)\/[\w./-]+)`/g)) {
+      if (!existsSync(new URL(path, root))) missing.push(`${document}: ${path}`);
+    }
+  }
+  expect(missing).toEqual([]);
 });
