@@ -16,7 +16,7 @@ export interface HandoverSize {
   readonly folioBytesPerOrder: number;
   /** Pages of each range. No piece of one is larger than 2^MAX_PAGE_ORDER pages, which kernels up to 7.0 do not restore. */
   readonly ranges: readonly number[];
-  readonly vmallocPages: number;
+  readonly vmallocPages: (page: PageSize) => number;
   /** Memfds: session, token, bytes. */
   readonly files: readonly (readonly [string, bigint, number])[];
 }
@@ -30,7 +30,7 @@ export const FULL: HandoverSize = {
   foliosPerOrder: 4,
   folioBytesPerOrder: 128 * MIB,
   ranges: [2, 3, 7, 100, 1000, 1023],
-  vmallocPages: 600,
+  vmallocPages: () => 600,
   files: [
     ['vm-1', 0x11n, 17],
     ['vm-1', 0x22n, 3 * 65536],
@@ -51,11 +51,12 @@ export const PROBE: HandoverSize = {
   foliosPerOrder: 2,
   folioBytesPerOrder: 16 * MIB,
   ranges: [2, 7, 100, 1023, 1023],
-  vmallocPages: 520,
+  // Two chunks where a chunk is small; larger pages would need thousands.
+  vmallocPages: (page) => (page.shift === 12 ? 520 : 24),
   files: [
     ['vm-1', 0x11n, 17],
-    ['vm-1', 0x22n, 20_000],
-    ['vm-2', 0xdead_beef_cafe_0044n, 9_000],
+    ['vm-1', 0x22n, 9_000],
+    ['vm-2', 0xdead_beef_cafe_0044n, 5_000],
   ],
 };
 

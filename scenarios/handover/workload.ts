@@ -108,7 +108,7 @@ function handOverSubtree(kernel: Kernel, name: string): number {
 function handOverVmalloc(kernel: Kernel, size: HandoverSize, taken: Taken): Handed['vmalloc'] {
   const { ctx, kho } = kernel;
   if (ctx.release.vmalloc === undefined) return undefined;
-  const sizeBytes = size.vmallocPages * ctx.page.sizeBytes;
+  const sizeBytes = size.vmallocPages(ctx.page) * ctx.page.sizeBytes;
   const area = vmalloc(ctx, sizeBytes);
   if (area === undefined) throw new Error('the workload cannot be set up: no vmalloc area');
   area.fill(CONTENT);
