@@ -1,7 +1,7 @@
 import type { Memblock } from '../../machine/memblock/memblock.ts';
 import type { PhysicalMemory } from '../../machine/physical-memory.ts';
 import type { PhysAddr } from '../../machine/units.ts';
-import { ENOMEM, type Errno, errnoName } from '../errno.ts';
+import { ENOMEM, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
 import type { KernelLog } from '../log.ts';
 import { blockBytes, decodeKey, type RadixGeometry } from './geometry.ts';
@@ -59,7 +59,7 @@ export function extendScratch(deps: ScratchExtension): number {
     err = markBusy(deps, busy) || markFree(deps, busy);
     busy.destroy();
   }
-  if (err !== 0) log?.print('err', `KHO: Failed to extend scratch: ${errnoName(err)}`);
+  if (err !== 0) log?.print('err', `KHO: Failed to extend scratch: ${err}`);
   return err;
 }
 

@@ -3,7 +3,7 @@ import type { Memblock } from '../../machine/memblock/memblock.ts';
 import { fromU64, hexPa } from '../../machine/memblock/u64.ts';
 import type { PhysicalMemory } from '../../machine/physical-memory.ts';
 import { NUMA_NO_NODE, type PhysAddr } from '../../machine/units.ts';
-import { type Errno, errnoName } from '../errno.ts';
+import type { Errno } from '../errno.ts';
 import type { KernelLog } from '../log.ts';
 import type { ReleaseQuirks } from '../release.ts';
 import { lowmemAndGlobalSize, nodeScratchSize, type ScratchSizing } from './scratch-size.ts';
@@ -113,7 +113,7 @@ export function populateScratch(
     const err = memblock.markKhoScratch(base, sizeBytes) as 0 | Errno;
     if (err !== 0) {
       const area = `0x${hexPa(base)}+0x${hexPa(sizeBytes)}`;
-      log?.print('warn', `KHO: failed to mark the scratch region ${area}: ${errnoName(err)}`);
+      log?.print('warn', `KHO: failed to mark the scratch region ${area}: ${err}`);
       return err;
     }
   }

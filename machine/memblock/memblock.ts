@@ -225,7 +225,8 @@ export class Memblock extends MemblockAllocations {
     return {
       nid: this.memory.nid(pos),
       startPfn: Math.floor(this.memory.base(pos) / this.pageBytes),
-      endPfn: Math.floor(this.memory.end(pos) / this.pageBytes),
+      // The end of the address space is 2^64 - 1, in the last frame.
+      endPfn: Math.floor(this.memory.end(pos) / this.pageBytes) - (this.memory.end(pos) === PHYS_ADDR_MAX ? 1 : 0),
     };
   }
 

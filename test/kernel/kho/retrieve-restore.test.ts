@@ -170,7 +170,7 @@ describe.each(PAGE_SIZES)('with pages of $name', (page) => {
       walk: () => 0,
     });
     expect(err).toBe(-12);
-    expect(log).toEqual(['KHO: Failed to extend scratch: -ENOMEM']);
+    expect(log).toEqual(['KHO: Failed to extend scratch: -12']);
     expect(memblock.memory.count).toBe(1);
   });
 });

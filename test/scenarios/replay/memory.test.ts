@@ -144,4 +144,7 @@ test('a region capped at the end of the address space ends a byte before 2^64, w
   expect(text).toContain('mem[0] 0x120541000 0xfffffffedfabefff 0x0 0\n');
   expect(text).toContain('rsv[0] 0x1b2001000 0xfffffffe4dffefff 0x0 -1\n');
   expect(text).toContain('reserved cnt=1 max=128 total_size=0xfffffffe4dffefff\n');
+  expect(outputOf('add_node 0x100000 -1 0 0\nsearch_pfn_nid 0x200\n').at(-1)).toBe(
+    'search_pfn_nid 0x200 = 0 0x100 0xfffffffffffff',
+  );
 });
