@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   CompiledAbi,
@@ -19,6 +19,7 @@ import {
 import { encodeKey, radixGeometry } from '../../kernel/kho/geometry.ts';
 import { hexOfHalves, mix32, PAGE_SIZES, type PhysAddr, PhysicalMemory } from '../../machine/index.ts';
 import { InputError } from '../input-error.ts';
+import { makeFolder } from '../io/make-folder.ts';
 import { type AbiSet, completed, contractsIn } from './abi-set.ts';
 import type { Finding } from './change.ts';
 import { differences } from './compare.ts';
@@ -70,7 +71,7 @@ function checkOne(dir: string, contract: Contract, subject: Subject): GoldenResu
   const old = readGolden(file);
   if (old === undefined) {
     try {
-      mkdirSync(dir, { recursive: true });
+      makeFolder(dir);
       writeFileSync(file, `${JSON.stringify(now, undefined, 1)}\n`);
     } catch (error) {
       throw new InputError({ message: `cannot be written: ${(error as NodeJS.ErrnoException).code ?? error}`, file });

@@ -1,10 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { buildSparseImage } from '../../machine/image/sparse-writer.ts';
 import { type BootHandoff, type Machine, physAddr } from '../../machine/index.ts';
 import type { ForeignMemory } from '../inspect/bounded-reader.ts';
 import { inspectImage } from '../inspect/inspect.ts';
+import { makeFolder } from '../io/make-folder.ts';
 
 /** RAM and handoff as they were at a jump: the pages that matter, copied, since the next kernel goes on in the same RAM. */
 export interface CapturedImage {
@@ -67,7 +68,7 @@ function concat(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Writes image.json, image.bin.gz and expected.json into a folder, made if need be. */
 export function writeImage(folder: string, image: CapturedImage): void {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeFileSync(join(folder, 'image.json'), `${JSON.stringify(image.document, undefined, 1)}\n`);
   writeFileSync(join(folder, DATA_FILE), gzipSync(image.data, { level: 6 }));
   writeFileSync(join(folder, 'expected.json'), `${JSON.stringify(image.expected, undefined, 1)}\n`);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -270,6 +270,11 @@ describe('bad input is exit code 2', () => {
 
 test('a folder is no scenario', async () => {
   expect(await khosim('run', folder)).toEqual({ code: 2, out: '', err: `${folder}: this is not a file\n` });
+});
+
+test.skipIf(!existsSync('/proc'))('--export into a folder that cannot be made is bad input, and no hang', async () => {
+  const { code, err } = await khosim('run', 'bad-magic', '--page-size', '4K', '--quiet', '--export', '/proc/khosim/a');
+  expect({ code, err }).toEqual({ code: 2, err: '/proc/khosim: there is no such file\n' });
 });
 
 test('list names the library, default first, within 80 columns', async () => {
