@@ -11,6 +11,7 @@ import { imageOptionsOf } from '../io/image-options.ts';
 import { imageView } from '../observe/image-view.ts';
 import { formatPageHistory, PageHistory } from '../observe/page-history.ts';
 import { packageVersion } from '../package-root.ts';
+import { wrap } from '../picture/wrap.ts';
 import { viewReport } from '../report/html.ts';
 import { writeOutput } from '../report/write.ts';
 import type { RunObserver } from '../run/observer.ts';
@@ -140,10 +141,12 @@ async function explainCode(
 ): Promise<number> {
   const text = explainFinding(code);
   if (text === undefined) {
-    const near = Object.keys(FINDING_CODES).filter((known) => known.startsWith(code.split('-')[0] ?? ''));
+    const codes = Object.keys(FINDING_CODES);
+    const near = codes.filter((known) => known.startsWith(code.split('-')[0] ?? ''));
+    const list = wrap((near.length > 0 ? near : codes).join(', '), 80 - '  hint: such as '.length);
     throw new InputError({
       message: `there is no finding code '${code}'`,
-      hint: `${near.length > 0 ? 'such as' : 'one of'} ${(near.length > 0 ? near : Object.keys(FINDING_CODES)).join(', ')}`,
+      hint: `${near.length > 0 ? 'such as' : 'one of'} ${list.join(`\n${' '.repeat(15)}`)}`,
     });
   }
   const findings =

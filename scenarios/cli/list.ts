@@ -1,8 +1,9 @@
+import { wrap } from '../picture/wrap.ts';
 import { libraryNames, libraryScenario } from '../run/library.ts';
 import type { CommandRun } from './command.ts';
 import { EXIT_OK } from './options.ts';
 
-/** khosim list: the library, a line each. */
+/** khosim list: the library, names and what they are about. */
 export const listCommand: CommandRun = (_args, _options, context) => {
   const scenarios = libraryNames().map(libraryScenario);
   if (context.json) {
@@ -19,8 +20,10 @@ export const listCommand: CommandRun = (_args, _options, context) => {
   }
   const width = Math.max(...scenarios.map((scenario) => scenario.id.length));
   for (const scenario of scenarios) {
-    const line = `${scenario.id.padEnd(width)}  ${scenario.spec.name}`;
-    context.terminal.stdout(`${line.length <= 80 ? line : `${line.slice(0, 77)}...`}\n`);
+    const lines = wrap(scenario.spec.name, 80 - width - 2);
+    for (const [i, line] of lines.entries()) {
+      context.terminal.stdout(`${(i === 0 ? scenario.id : '').padEnd(width)}  ${line}\n`);
+    }
   }
   return EXIT_OK;
 };

@@ -22,7 +22,8 @@ export async function runCommandLine(
   const program = new Command('khosim')
     .description('A simulator of Linux Kexec HandOver (KHO)')
     .version(packageVersion(), '--version', 'print the version')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'display help for command')
+    .showHelpAfterError('  hint: `khosim --help` and `khosim COMMAND --help` tell more')
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.stdout(text), writeErr: (text) => terminal.stderr(text) })
     .configureHelp({ helpWidth: 80 });

@@ -116,7 +116,8 @@ function checkFirstKernel(run: RunState, scenario: Scenario): void {
   const wanted = context.cmdline.flag('kho', false);
   if (!wanted || context.kho.enabled || start.kind !== 'cold-boot') return;
   const line = scenario.lineOf(['machine', 'memory']) ?? scenario.lineOf(['kernel']) ?? 1;
-  const why = context.log.lines.findLast((each) => each.level === 'warn' || each.level === 'err')?.text;
+  const complaints = context.log.lines.filter((each) => each.level === 'warn' || each.level === 'err');
+  const why = (complaints.find((each) => each.text.startsWith('KHO: ')) ?? complaints.at(-1))?.text;
   throw new InputError({
     message: `at ${run.page.name} pages the first kernel turns KHO off${why === undefined ? '' : `: ${why}`}`,
     file: scenario.file,
