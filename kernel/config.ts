@@ -20,6 +20,9 @@ export interface KernelConfig {
   readonly TEST_KEXEC_HANDOVER: boolean;
 }
 
+/** No architecture's Kconfig lets MAX_PAGE_ORDER be more: a block has to fit into a memory section. */
+export const LARGEST_MAX_PAGE_ORDER = 20;
+
 /** The configuration of the kernels that the memory images were taken from. */
 export function defaultConfig(page: PageSize): KernelConfig {
   return {

@@ -13,6 +13,7 @@ import {
 } from '../machine/index.ts';
 import { Memblock } from '../machine/memblock/memblock.ts';
 import { MemblockStop } from '../machine/memblock/reports.ts';
+import type { CompiledAbi } from './abi/contract.ts';
 import type { Boot } from './boot/boot-state.ts';
 import { bootSteps } from './boot/boot-steps.ts';
 import { bootClients, type KernelClients, makeClients } from './boot/clients.ts';
@@ -166,7 +167,12 @@ export class Kernel {
    * at `outcome`.
    */
   static boot(machine: Machine, options: KernelOptions): Kernel {
-    loadFirstKernel(machine, options.image ?? DEFAULT_IMAGE, options.cmdline ?? '');
+    loadFirstKernel(
+      machine,
+      options.image ?? DEFAULT_IMAGE,
+      options.cmdline ?? '',
+      abiOf(options.release, machine.page),
+    );
     const kernel = new Kernel(machine, options);
     machine.memory.setWriter(`${options.release.name} boot`);
     for (const step of bootSteps(options.release)) {
@@ -308,10 +314,10 @@ export class Kernel {
  * What firmware and boot loader do on power-on, and what is assumed of a kexec loader where memory was captured
  * elsewhere: kernel, initrd and boot DT are somewhere in RAM.
  */
-function loadFirstKernel(machine: Machine, image: KernelImage, cmdline: string): void {
+function loadFirstKernel(machine: Machine, image: KernelImage, cmdline: string, abi: CompiledAbi): void {
   const { registers, memory, arch, map, page } = machine;
   if (registers.kind === 'given') {
-    const placed = machine.segments.length > 0 ? [] : segmentsForCapture(machine, image);
+    const placed = machine.segments.length > 0 ? [] : segmentsForCapture(machine, image, abi);
     machine.segments = [...machine.segments, ...placed];
     for (const segment of placed) {
       memory.fillPages(pfnOf(page, segment.base), segment.sizeBytes / page.sizeBytes, junk(mix32(machine.seed)));
@@ -332,12 +338,12 @@ function loadFirstKernel(machine: Machine, image: KernelImage, cmdline: string):
 }
 
 /** Where the loader of a captured handover must have put the kernel that was to run: into scratch, beside the array. */
-function segmentsForCapture(machine: Machine, image: KernelImage): LoadedSegment[] {
+function segmentsForCapture(machine: Machine, image: KernelImage, abi: CompiledAbi): LoadedSegment[] {
   const { registers, memory, page, arch } = machine;
   if (registers.kind !== 'given') return [];
   const { scratch } = registers.handoff;
   if (!memory.contains(scratch.phys, scratch.sizeBytes)) return [];
-  const areas = readScratchArray(memory, scratch.phys, Math.min(scratch.sizeBytes, 2 ** 16));
+  const areas = readScratchArray(memory, abi.struct('kho_scratch'), scratch.phys, Math.min(scratch.sizeBytes, 2 ** 16));
   const usable = areas.filter((area) => area.sizeBytes > 0 && memory.contains(area.base, area.sizeBytes));
   const array = { name: 'scratch-array', sizeBytes: Math.max(scratch.sizeBytes, 1), alignBytes: 0, topDown: true };
   const taken = { ...array, minAddr: scratch.phys, maxAddr: scratch.phys + page.sizeBytes - 1 };

@@ -98,6 +98,7 @@ function reserve(boot: Boot): void {
   const reserved = reserveScratch({
     memblock,
     memory,
+    entry: ctx.abi.struct('kho_scratch'),
     log,
     quirks: release.quirks,
     sizes: scratchSizes(ctx),

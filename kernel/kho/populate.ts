@@ -3,7 +3,7 @@ import type { Memblock } from '../../machine/memblock/memblock.ts';
 import { EFAULT, EINVAL, ENOENT, type Errno } from '../errno.ts';
 import { fdtCheckHeader, fdtNodeCheckCompatible } from '../fdt/read.ts';
 import type { KernelLog } from '../log.ts';
-import type { Release } from '../release.ts';
+import { abiOf, type Release } from '../release.ts';
 import { earlyMemremapFits, fdtViewAt } from './fdt-view.ts';
 import { IncomingRootFdt, mapOf } from './root-fdt.ts';
 import { populateScratch, readScratchArray, type ScratchArea } from './scratch.ts';
@@ -88,7 +88,8 @@ function tryPopulate(ctx: PopulateContext, handoff: BootHandoff): IncomingHandov
     log.warn(`KHO: setup: failed to memremap scratch (phys=0x${scratch.phys.toString(16)}, len=${scratch.sizeBytes})`);
     return EFAULT;
   }
-  const areas = readScratchArray(memory, scratch.phys, scratch.sizeBytes);
+  const entry = abiOf(release, ctx.page).struct('kho_scratch');
+  const areas = readScratchArray(memory, entry, scratch.phys, scratch.sizeBytes);
   const err = populateScratch(memblock, areas, scratch.phys, scratch.sizeBytes, log);
   if (err !== 0) return err;
   return { fdt: new IncomingRootFdt(memory, release.root, fdt.phys), scratchArray: scratch, scratch: areas };

@@ -1,8 +1,9 @@
 import { DEFAULT_LOW_ADDRESS_LIMIT, MEMBLOCK_ALLOC_ACCESSIBLE } from '../../machine/memblock/flags.ts';
 import type { Memblock } from '../../machine/memblock/memblock.ts';
-import { fromU64, hexPa } from '../../machine/memblock/u64.ts';
+import { fromU64, hexPa, toU64 } from '../../machine/memblock/u64.ts';
 import type { PhysicalMemory } from '../../machine/physical-memory.ts';
 import { NUMA_NO_NODE, type PhysAddr } from '../../machine/units.ts';
+import type { CompiledStruct } from '../abi/struct.ts';
 import type { Errno } from '../errno.ts';
 import type { KernelLog } from '../log.ts';
 import type { ReleaseQuirks } from '../release.ts';
@@ -14,9 +15,6 @@ export interface ScratchArea {
   readonly sizeBytes: number;
 }
 
-/** Bytes of an entry of the scratch array: address and size, u64 each. */
-export const SCRATCH_ENTRY_BYTES = 16;
-
 /** The areas of a kernel, and where their array lies in RAM. */
 export interface ReservedScratch {
   readonly arrayPhys: PhysAddr;
@@ -25,6 +23,8 @@ export interface ReservedScratch {
 
 export interface ScratchReservation extends ScratchSizing {
   readonly memory: PhysicalMemory;
+  /** struct kho_scratch of the release. */
+  readonly entry: CompiledStruct;
   readonly log?: Pick<KernelLog, 'print'>;
   readonly quirks: Pick<ReleaseQuirks, 'scratchIgnoresHugetlb' | 'scratchRoundsGivenSizes'>;
   /** The nodes that get an area each, ascending: those online (up to 6.18) or those with memory. */
@@ -43,18 +43,16 @@ export interface ScratchReservation extends ScratchSizing {
  * @throws MachineFault when memblock hands out what is not RAM.
  */
 export function reserveScratch(request: ScratchReservation): ReservedScratch | undefined {
-  const { memblock, memory, alignBytes, nodes } = request;
+  const { memblock, memory, entry, alignBytes, nodes } = request;
   const { lowmem, global } = lowmemAndGlobalSize(request);
-  const arrayBytes = (nodes.length + 2) * SCRATCH_ENTRY_BYTES;
+  const arrayBytes = (nodes.length + 2) * entry.sizeBytes;
   const arrayPhys = memblock.alloc(arrayBytes, memblock.pageBytes) as PhysAddr;
   request.onArray?.(arrayPhys, nodes.length + 2);
   const areas: ScratchArea[] = [];
   const keep = (sizeBytes: number, start: number, end: number, nid: number, exactNid: boolean): boolean => {
     const base = memblock.allocRangeNid(sizeBytes, alignBytes, start, end, nid, exactNid) as PhysAddr;
     if (base === 0) return false;
-    const entry = arrayPhys + areas.length * SCRATCH_ENTRY_BYTES;
-    memory.writeU64(entry as PhysAddr, base);
-    memory.writeU64((entry + 8) as PhysAddr, sizeBytes);
+    writeScratchEntry(memory, entry, arrayPhys, areas.length, { base, sizeBytes });
     areas.push({ base, sizeBytes });
     return true;
   };
@@ -77,6 +75,19 @@ export function reserveScratch(request: ScratchReservation): ReservedScratch | u
   return { arrayPhys, areas };
 }
 
+/** Writes an area into the array at `arrayPhys`. @throws MachineFault outside RAM. */
+export function writeScratchEntry(
+  memory: PhysicalMemory,
+  entry: CompiledStruct,
+  arrayPhys: PhysAddr,
+  index: number,
+  area: ScratchArea,
+): void {
+  const at = (arrayPhys + index * entry.sizeBytes) as PhysAddr;
+  entry.set(memory, at, 'addr', toU64(area.base));
+  entry.set(memory, at, 'size', toU64(area.sizeBytes));
+}
+
 /** kho_scratch_overlap: whether a range touches an area. */
 export function overlapsScratch(areas: readonly ScratchArea[], base: number, sizeBytes: number): boolean {
   return areas.some((area) => base < area.base + area.sizeBytes && base + sizeBytes > area.base);
@@ -84,13 +95,20 @@ export function overlapsScratch(areas: readonly ScratchArea[], base: number, siz
 
 /**
  * Reads the scratch array as the next kernel does: whole entries of `lenBytes`, whatever they hold.
+ * @param entry struct kho_scratch of the kernel that reads.
  * @throws MachineFault outside RAM.
  */
-export function readScratchArray(memory: PhysicalMemory, arrayPhys: PhysAddr, lenBytes: number): ScratchArea[] {
+export function readScratchArray(
+  memory: PhysicalMemory,
+  entry: CompiledStruct,
+  arrayPhys: PhysAddr,
+  lenBytes: number,
+): ScratchArea[] {
   const areas: ScratchArea[] = [];
-  for (let at = 0; at + SCRATCH_ENTRY_BYTES <= lenBytes; at += SCRATCH_ENTRY_BYTES) {
-    const base = fromU64(memory.readU64Big((arrayPhys + at) as PhysAddr)) as PhysAddr;
-    areas.push({ base, sizeBytes: fromU64(memory.readU64Big((arrayPhys + at + 8) as PhysAddr)) });
+  for (let end = entry.sizeBytes; end <= lenBytes; end += entry.sizeBytes) {
+    const at = (arrayPhys + end - entry.sizeBytes) as PhysAddr;
+    const base = fromU64(entry.getBig(memory, at, 'addr')) as PhysAddr;
+    areas.push({ base, sizeBytes: fromU64(entry.getBig(memory, at, 'size')) });
   }
   return areas;
 }

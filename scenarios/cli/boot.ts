@@ -1,6 +1,7 @@
 import {
   defaultConfig,
   type KernelConfig,
+  LARGEST_MAX_PAGE_ORDER,
   type PageSize,
   RELEASES,
   type Release,
@@ -67,7 +68,7 @@ export function parseConfig(texts: readonly string[], page: PageSize): Partial<K
     const parsed = typeof byDefault === 'number' ? parseNumber(value) : parseYesNo(value);
     if (parsed === undefined) {
       throw new InputError({
-        message: `--config: ${name} takes ${typeof byDefault === 'number' ? 'a number' : 'y or n'}, not '${value}'`,
+        message: `--config: ${name} takes ${typeof byDefault === 'number' ? `a number up to ${LARGEST_MAX_PAGE_ORDER}` : 'y or n'}, not '${value}'`,
         hint: `--config ${name}=${typeof byDefault === 'number' ? byDefault : 'y'}`,
       });
     }
@@ -77,7 +78,7 @@ export function parseConfig(texts: readonly string[], page: PageSize): Partial<K
 }
 
 function parseNumber(text: string): number | undefined {
-  return /^[0-9]{1,2}$/.test(text) ? Number(text) : undefined;
+  return /^[0-9]{1,2}$/.test(text) && Number(text) <= LARGEST_MAX_PAGE_ORDER ? Number(text) : undefined;
 }
 
 function parseYesNo(text: string): boolean | undefined {

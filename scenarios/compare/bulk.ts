@@ -1,6 +1,6 @@
 import { isErrno } from '../../kernel/errno.ts';
 import { readScratchArray } from '../../kernel/kho/scratch.ts';
-import type { Release } from '../../kernel/release.ts';
+import { abiOf, type Release } from '../../kernel/release.ts';
 import type { Machine, Order, PageSize, Pfn } from '../../machine/index.ts';
 import { type BootHandoff, ilog2 } from '../../machine/index.ts';
 import { ARCH, bootBoard, bootRequest, RELEASE } from './board.ts';
@@ -103,7 +103,8 @@ function measureBulkJump(
   const fdtBytes = new DataView(memory.readBytes(handoff.fdt.phys, 8).buffer).getUint32(4);
   const tree = measureTree(memory, page, release, root);
   if (tree === undefined) return undefined;
-  const scratch = readScratchArray(memory, handoff.scratch.phys, handoff.scratch.sizeBytes);
+  const entry = abiOf(release, page).struct('kho_scratch');
+  const scratch = readScratchArray(memory, entry, handoff.scratch.phys, handoff.scratch.sizeBytes);
   const ranges: MemoryRange[] = [
     { base: DATA[0], sizeBytes: DATA[1], kind: 'preserved' },
     ...scratch.filter((area) => area.sizeBytes > 0).map((area) => ({ ...area, kind: 'scratch' as const })),

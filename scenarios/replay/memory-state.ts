@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { CompiledStruct } from '../../kernel/abi/struct.ts';
 import { RadixReader } from '../../kernel/kho/radix-walk.ts';
 import { PreservedPages } from '../../kernel/kho/restore.ts';
 import { retrievePreserved } from '../../kernel/kho/retrieve.ts';
@@ -7,13 +8,13 @@ import {
   populateScratch,
   readScratchArray,
   reserveScratch,
-  SCRATCH_ENTRY_BYTES,
   type ScratchArea,
+  writeScratchEntry,
 } from '../../kernel/kho/scratch.ts';
 import { extendScratch } from '../../kernel/kho/scratch-extension.ts';
 import { DEFAULT_SCRATCH_SIZES, type ScratchSizes } from '../../kernel/kho/scratch-size.ts';
 import { PageStates } from '../../kernel/mm/page-states.ts';
-import { LATEST_RELEASE } from '../../kernel/release.ts';
+import { abiOf, LATEST_RELEASE } from '../../kernel/release.ts';
 import {
   hex,
   hexOfHalves,
@@ -110,6 +111,10 @@ export class MemoryReplay {
     this.print(`consts page_shift=${page.shift} ${numbers} ${scratch}`);
   }
 
+  get #entry(): CompiledStruct {
+    return abiOf(LATEST_RELEASE, this.page).struct('kho_scratch');
+  }
+
   get #scratchAlign(): number {
     return this.page.sizeBytes * 2 ** this.page.defaultMaxPageOrder;
   }
@@ -173,7 +178,7 @@ export class MemoryReplay {
     const array = this.#abandonedArray;
     if (array === undefined) return this.#areas;
     if (array.phys === 0) throw new MachineFault('read', 0);
-    return readScratchArray(this.memory, array.phys, array.nrEntries * SCRATCH_ENTRY_BYTES);
+    return readScratchArray(this.memory, this.#entry, array.phys, array.nrEntries * this.#entry.sizeBytes);
   }
 
   addScratchArea(base: number, sizeBytes: number): void {
@@ -187,6 +192,7 @@ export class MemoryReplay {
     const reserved = reserveScratch({
       memblock: this.memblock,
       memory: this.memory,
+      entry: this.#entry,
       sizes: this.scratchSizes,
       quirks: LATEST_RELEASE.quirks,
       alignBytes: this.#scratchAlign,
@@ -208,11 +214,8 @@ export class MemoryReplay {
 
   /** Puts the array of areas at `arrayPhys`, and lets the new kernel find it there. */
   populate(arrayPhys: PhysAddr, lenBytes: number): void {
-    for (const [i, { base, sizeBytes }] of this.#areas.entries()) {
-      this.memory.writeU64Big((arrayPhys + 16 * i) as PhysAddr, BigInt(base));
-      this.memory.writeU64Big((arrayPhys + 16 * i + 8) as PhysAddr, BigInt(sizeBytes));
-    }
-    const areas = readScratchArray(this.memory, arrayPhys, lenBytes);
+    for (const [i, area] of this.#areas.entries()) writeScratchEntry(this.memory, this.#entry, arrayPhys, i, area);
+    const areas = readScratchArray(this.memory, this.#entry, arrayPhys, lenBytes);
     this.#isKhoBoot = populateScratch(this.memblock, areas, arrayPhys, lenBytes) === 0;
   }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LARGEST_MAX_PAGE_ORDER } from '../../kernel/config.ts';
 import { FAULT_SITES } from '../../kernel/fault-sites.ts';
 import { parseQuantity, QUANTITY_PATTERN } from './quantity.ts';
 import { VERDICTS } from './result.ts';
@@ -48,7 +49,7 @@ const config = z.strictObject({
   KEXEC_HANDOVER_DEBUG: z.boolean().optional(),
   DEFERRED_STRUCT_PAGE_INIT: z.boolean().optional(),
   NUMA: z.boolean().optional(),
-  MAX_PAGE_ORDER: z.number().int().min(3).max(20).optional(),
+  MAX_PAGE_ORDER: z.number().int().min(3).max(LARGEST_MAX_PAGE_ORDER).optional(),
   LIVEUPDATE_TEST: z.boolean().optional(),
   TEST_KEXEC_HANDOVER: z.boolean().optional(),
 });

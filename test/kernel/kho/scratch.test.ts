@@ -12,8 +12,8 @@ import {
   type ScratchSizes,
   scratchAlignBytes,
 } from '../../../kernel/kho/scratch-size.ts';
-import { LATEST_RELEASE, releaseByName } from '../../../kernel/release.ts';
-import { PAGE_4K, PAGE_SIZES, PhysicalMemory, physAddr } from '../../../machine/index.ts';
+import { abiOf, LATEST_RELEASE, releaseByName } from '../../../kernel/release.ts';
+import { PAGE_4K, PAGE_SIZES, type PageSize, PhysicalMemory, physAddr } from '../../../machine/index.ts';
 import { Memblock } from '../../../machine/memblock/memblock.ts';
 
 const MIB = 0x10_0000;
@@ -82,6 +82,8 @@ test('areas are aligned to a pageblock up to 7.1, to the largest buddy block sin
   expect(scratchAlignBytes(PAGE_4K, 8, OLD)).toBe(MIB);
 });
 
+const entryOf = (page: PageSize) => abiOf(LATEST_RELEASE, page).struct('kho_scratch');
+
 function machine(page = PAGE_4K, bytes = 6 * GIB) {
   const memory = new PhysicalMemory(page, [{ base: physAddr(0), sizeBytes: bytes, nid: 0 }]);
   const memblock = new Memblock({ page, memory, numa: false });
@@ -90,6 +92,7 @@ function machine(page = PAGE_4K, bytes = 6 * GIB) {
   const request: ScratchReservation = {
     memblock,
     memory,
+    entry: entryOf(page),
     sizes: DEFAULT_SCRATCH_SIZES,
     quirks: NEW,
     alignBytes,
@@ -115,7 +118,7 @@ describe.each(PAGE_SIZES)('with pages of $name', (page) => {
     if (reserved === undefined) throw new Error('no scratch');
     expect(reserved.areas.map((area) => area.sizeBytes)).toEqual([alignBytes, 2 * alignBytes, 0]);
     for (const area of reserved.areas) expect(area.base % alignBytes).toBe(0);
-    const read = readScratchArray(memory, reserved.arrayPhys, 48);
+    const read = readScratchArray(memory, entryOf(page), reserved.arrayPhys, 48);
     expect(read).toEqual(reserved.areas);
 
     const next = new Memblock({ page, memory });
