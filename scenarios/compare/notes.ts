@@ -1,3 +1,4 @@
+import { LATEST_RELEASE } from '../../kernel/release.ts';
 import { InputError } from '../input-error.ts';
 import type { Scenario } from '../run/load.ts';
 import { formatBytes, formatQuantity } from '../run/quantity.ts';
@@ -39,7 +40,8 @@ export function notesOf(
         `(a block of MAX_PAGE_ORDER)` +
         (of.works ? `: ${formatBytes(scratchOf(of))} of ${formatBytes(of.ramBytes)}, ${percent(share)} of RAM` : ''),
     });
-    if (scenario !== undefined && scenario.spec.kernel.release === '7.3') notes.push(...remedies(of, scenario, seed));
+    if (scenario !== undefined && scenario.spec.kernel.release === LATEST_RELEASE.name)
+      notes.push(...remedies(of, scenario, seed));
   }
   return notes;
 }
