@@ -11,6 +11,10 @@ import { findNul } from '../fdt/text.ts';
  * behaves as if it were not told, so no handoff means a cold boot without a message.
  */
 
+/** Properties of `/chosen`, one address range each: the root FDT, and the scratch array. */
+export const KHO_FDT_PROPERTY = 'linux,kho-fdt';
+export const KHO_SCRATCH_PROPERTY = 'linux,kho-scratch';
+
 /** Cells of addresses and sizes below the root: the kernel's defaults, 1 and 1, where the root doesn't say. */
 function rootCells(dt: Uint8Array): { address: number; size: number } {
   const cells = (name: string) => {
@@ -58,8 +62,8 @@ function chosenOffset(dt: Uint8Array): number | undefined {
 export function readChosenHandoff(dt: Uint8Array): BootHandoff | undefined {
   const chosen = chosenOffset(dt);
   if (chosen === undefined) return undefined;
-  const fdt = readRanges(dt, chosen, 'linux,kho-fdt');
-  const scratch = readRanges(dt, chosen, 'linux,kho-scratch');
+  const fdt = readRanges(dt, chosen, KHO_FDT_PROPERTY);
+  const scratch = readRanges(dt, chosen, KHO_SCRATCH_PROPERTY);
   if (fdt?.length !== 1 || scratch?.length !== 1 || fdt[0] === undefined || scratch[0] === undefined) return undefined;
   return { fdt: fdt[0], scratch: scratch[0] };
 }

@@ -13,7 +13,7 @@ import { FDT_ERR_NOTFOUND, type FdtErr, isFdtErr } from '../fdt/error.ts';
 import { fdtTotalsize, setBe64 } from '../fdt/layout.ts';
 import { fdtGetMemRsv, fdtNumMemRsv, fdtPathOffset } from '../fdt/read.ts';
 import { bytesOfText } from '../fdt/text.ts';
-import { readChosenInitrd } from './chosen.ts';
+import { KHO_FDT_PROPERTY, KHO_SCRATCH_PROPERTY, readChosenInitrd } from './chosen.ts';
 
 /** What the loader of the next kernel tells it through its devicetree. */
 export interface KexecDtRequest {
@@ -29,9 +29,6 @@ export interface KexecDtRequest {
 
 /** Room beyond the present DT and the command line (drivers/of/kexec.c, 6.16 to 7.3). */
 const EXTRA_SPACE_BYTES = 0x1000;
-
-const KHO_FDT = 'linux,kho-fdt';
-const KHO_SCRATCH = 'linux,kho-scratch';
 
 /**
  * Makes the devicetree of the next kernel from that of the running one, in the kernel's order: whatever describes the
@@ -72,11 +69,11 @@ function deleteIfThere(fdt: Uint8Array, node: number, name: string): 0 | FdtErr 
 
 /** Stale copies go first, even when there is nothing to hand over: the next kernel must not find this one's handoff. */
 function replaceHandoff(fdt: Uint8Array, chosen: number, handoff: BootHandoff | undefined): 0 | FdtErr {
-  const error = deleteIfThere(fdt, chosen, KHO_FDT) || deleteIfThere(fdt, chosen, KHO_SCRATCH);
+  const error = deleteIfThere(fdt, chosen, KHO_FDT_PROPERTY) || deleteIfThere(fdt, chosen, KHO_SCRATCH_PROPERTY);
   if (error !== 0 || handoff === undefined) return error;
   const range = (name: string, at: { readonly phys: number; readonly sizeBytes: number }) =>
     fdtAppendpropAddrrange(fdt, 0, chosen, name, BigInt(at.phys), BigInt(at.sizeBytes));
-  return range(KHO_FDT, handoff.fdt) || range(KHO_SCRATCH, handoff.scratch);
+  return range(KHO_FDT_PROPERTY, handoff.fdt) || range(KHO_SCRATCH_PROPERTY, handoff.scratch);
 }
 
 function replaceCmdline(fdt: Uint8Array, chosen: number, cmdline: string | undefined): 0 | FdtErr {

@@ -2,12 +2,15 @@ import type { ImageRam } from '../../machine/image/image-ram.ts';
 import type { PhysRange } from '../../machine/image/memory-image.ts';
 import { PAGE_4K, PAGE_16K, PAGE_64K, PAGE_SIZES, type PageSize } from '../../machine/page-size.ts';
 import { hex } from '../../machine/units.ts';
+import { propertySpecOf } from '../abi/contract.ts';
+import { KHO_V1A } from '../abi/kho-v1.ts';
 import { isFdtErr } from '../fdt/error.ts';
 import { be32, be64, FDT_MAGIC, fdtTotalsize } from '../fdt/layout.ts';
 import { parseFdt } from '../fdt/parse.ts';
 import { fdtFirstSubnode, fdtGetprop, fdtNextSubnode } from '../fdt/read.ts';
 import { textOfBytes } from '../fdt/text.ts';
 import { radixGeometry } from '../kho/geometry.ts';
+import { abiOf, LATEST_RELEASE } from '../release.ts';
 
 /*
  * Finding a handoff in memory that nobody told anything about: root FDTs by their magic and `compatible`, the scratch
@@ -53,10 +56,13 @@ export interface PageSizeGuess {
 const MIN_PAGE_BYTES = 4096;
 /** kexec aligns its segments to this. */
 const SCRATCH_ARRAY_ALIGN_BYTES = 0x1_0000;
-const SCRATCH_ENTRY_BYTES = 16;
+const SCRATCH_ENTRY_BYTES = abiOf(LATEST_RELEASE, PAGE_4K).struct('kho_scratch').sizeBytes;
 /** Low, global and one for each node: more nodes than any machine has. */
 const MAX_SCRATCH_AREAS = 1026;
-const MAP_PROPERTY = 'preserved-memory-map';
+/** The same in every release. */
+const MAP_PROPERTY = propertySpecOf(LATEST_RELEASE.root, 'root', 'map')?.name ?? '';
+/** The string of all roots that point to a chunk list. */
+const CHUNK_LIST_ROOT = String(KHO_V1A.compatible);
 
 /**
  * Looks for a handoff in the RAM that an image carries. The search for root FDTs ends at one that is in order and that
@@ -152,7 +158,7 @@ export function fdtCandidate(ram: ImageRam, phys: number): FdtCandidate | undefi
 
 /** Whether a memory map, of whatever page size, holds the order-0 block at `phys`. */
 function mapPreserves(ram: ImageRam, compatible: string, mapPhys: number, phys: number): boolean {
-  if (compatible === 'kho-v1') return chunksPreserve(ram, mapPhys, phys);
+  if (compatible === CHUNK_LIST_ROOT) return chunksPreserve(ram, mapPhys, phys);
   return PAGE_SIZES.some((page) => phys % page.sizeBytes === 0 && treePreserves(ram, page, mapPhys, phys));
 }
 
@@ -232,7 +238,7 @@ export function deducePageSize(ram: ImageRam, fdtPhys: number): PageSizeGuess | 
   const mapPhys = fdt === undefined ? undefined : u64Property(fdt, 0, MAP_PROPERTY);
   if (fdt === undefined || mapPhys === undefined) return undefined;
   const candidate = fdtCandidate(ram, fdtPhys);
-  const tree = candidate?.compatible !== 'kho-v1';
+  const tree = candidate?.compatible !== CHUNK_LIST_ROOT;
   if (tree) {
     const holding = PAGE_SIZES.filter(
       (page) => fdtPhys % page.sizeBytes === 0 && treePreserves(ram, page, mapPhys, fdtPhys),
