@@ -315,13 +315,6 @@ export function radixNumbersOf(contract: RadixContract, page: PageSize): RadixNu
   return { keyWidth, tableLog2, bitmapLog2, depth, maxOrder: orderBits.length - 1, orderBits, addressShifts };
 }
 
-/** One constant of a contract. @throws RangeError when the contract has none of that name. */
-export function constantOf(contract: ContractBase, page: PageSize, name: string): number {
-  const value = constantsOf(contract, page).get(name);
-  if (value === undefined) throw new RangeError(`${contract.name} has no constant ${name}`);
-  return value;
-}
-
 /** A node of a contract's FDT by role. @throws RangeError when the contract has none. */
 export function nodeSpecOf(contract: ContractBase, role: string): NodeSpec {
   const node = contract.fdt?.nodes.find((spec) => spec.role === role);

@@ -2,7 +2,6 @@ import {
   type Arch,
   alignDown,
   alignUp,
-  type FirmwareReservation,
   type LoadedSegment,
   type MemoryMap,
   type PageSize,
@@ -76,9 +75,4 @@ export function kexecRequests(arch: Arch, image: KernelImage): SegmentRequest[] 
           { name: 'initrd', sizeBytes: image.initrdBytes, alignBytes: 0, topDown: true },
         ];
   return parts.filter((part) => part.sizeBytes > 0);
-}
-
-/** Firmware's own ranges inside RAM: on x86 the first page (its interrupt table). */
-export function firmwareReservations(arch: Arch, page: PageSize): FirmwareReservation[] {
-  return arch === 'x86_64' ? [{ name: 'bios', base: 0 as PhysAddr, sizeBytes: page.sizeBytes }] : [];
 }

@@ -3,7 +3,6 @@ import type { MmContext } from './folio.ts';
 
 /** vm_struct flags: those that exist in khosim, with the kernel's values. */
 export const VM_ALLOC = 0x2;
-export const VM_MAP = 0x4;
 export const VM_ALLOW_HUGE_VMAP = 0x400;
 
 export interface VmallocOptions {

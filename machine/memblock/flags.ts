@@ -39,7 +39,5 @@ export const DEFAULT_LOW_ADDRESS_LIMIT = 0xffff_ffff;
 export const SMP_CACHE_BYTES = 64;
 /** Bytes of a region in the kernel's array: base u64, size u64, flags u32, nid s32 (padding without NUMA). */
 export const MEMBLOCK_REGION_BYTES = 24;
-/** How many regions each array holds at first. */
-export const INIT_MEMBLOCK_REGIONS = 128;
 /** -ENOMEM, as memblock returns it. */
 export const MEMBLOCK_ENOMEM = -12;

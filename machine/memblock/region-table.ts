@@ -1,4 +1,3 @@
-import { PHYS_ADDR_MAX } from './flags.ts';
 import { CHUNK_MASK, CHUNK_REGIONS, CHUNK_SHIFT, Chunk, END, FIELD_SHIFT, FLAGS, NID } from './region-chunk.ts';
 import { toU64 } from './u64.ts';
 
@@ -395,9 +394,4 @@ export class RegionTable {
     }
     this.#countAgain();
   }
-}
-
-/** Bytes of a region, as memblock's number: PHYS_ADDR_MAX only for a region of the whole address space. */
-export function regionSize(region: Region): number {
-  return region.end >= PHYS_ADDR_MAX ? Number(toU64(region.end) - toU64(region.base)) : region.end - region.base;
 }

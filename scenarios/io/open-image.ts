@@ -7,7 +7,6 @@ import { ImageError } from '../../machine/image/image-error.ts';
 import type { MemoryImage } from '../../machine/image/memory-image.ts';
 import { rawImage } from '../../machine/image/raw.ts';
 import { parseSparseManifest, sparseImage } from '../../machine/image/sparse.ts';
-import { hex } from '../../machine/units.ts';
 import { InputError, type InputMessage } from '../input-error.ts';
 import { type DebugfsHandover, findDebugfsDirectory, readDebugfsHandover } from './debugfs-dir.ts';
 import { FileSource } from './file-source.ts';
@@ -199,10 +198,4 @@ function parseJson(path: string): unknown {
       hint: 'a khosim-sparse-1 document is JSON; is the file truncated?',
     });
   }
-}
-
-/** `0x40000000`, for messages and options. */
-export function describeImage(image: MemoryImage): string {
-  const ram = image.banks.map((bank) => `${hex(bank.base)}-${hex(bank.base + bank.sizeBytes - 1)}`).join(', ');
-  return `${image.format}${image.arch === undefined ? '' : ` of ${image.arch}`}, RAM ${ram}`;
 }
