@@ -90,7 +90,7 @@ export const inspectCommand: CommandRun = ([path = ''], options, context) =>
     const report = options.text('report');
     if (report !== undefined) writeReport(report, path, result);
     if (context.json) context.printJson(document);
-    else {
+    else if (!context.quiet) {
       context.terminal.stdout(formatInspect(result));
       for (const [phys, order] of document.preserved.walkOrder ?? []) {
         context.terminal.stdout(`${phys.padEnd(18)} order ${order}\n`);
