@@ -164,8 +164,12 @@ Exit code 1: breaking without the bump, or golden bytes that moved.`,
     options: [
       { flags: '--runs <n>', description: 'how many' },
       { flags: '--for <time>', description: 'how long, e.g. 60s or 10m' },
-      { flags: '--jobs <n>', description: 'in this many workers' },
+      { flags: '--jobs <n>', description: 'in this many workers (one for each core)' },
     ],
+    load: async () => (await import('./fuzz.ts')).fuzzCommand,
+    more: `Bugs of the kernels that are listed are counted, and are no failure. Anything
+else ends the search: it is shrunk to the smallest scenario that still shows it,
+written to fuzz-SEED.yaml, and the exit code is 1. --seed says where to begin.`,
   },
   {
     name: 'explain',

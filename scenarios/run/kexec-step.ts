@@ -1,7 +1,14 @@
 import { EADDRNOTAVAIL, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
-import { type BootHandoff, type Machine, type Order, type Pfn, pageSizeByName } from '../../machine/index.ts';
+import {
+  type BootHandoff,
+  type Machine,
+  MachineFault,
+  type Order,
+  type Pfn,
+  pageSizeByName,
+} from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
 import { applyCorruption, type LeftBehind } from './corruption.ts';
 import { ImpossibleStep } from './placement.ts';
@@ -149,10 +156,15 @@ function look(run: RunState, final: boolean): void {
 /** By value: the kernel that made them is about to go. */
 function blocksOf(entry: KernelEntry): PreservedBlocks {
   const blocks: PreservedBlocks = { starts: [], orders: [] };
-  entry.kernel.outgoing?.forEach((lo, hi, order) => {
-    blocks.starts.push((hi >>> 0) * 0x1_0000_0000 + (lo >>> 0));
-    blocks.orders.push(order);
-  });
+  try {
+    entry.kernel.outgoing?.forEach((lo, hi, order) => {
+      blocks.starts.push((hi >>> 0) * 0x1_0000_0000 + (lo >>> 0));
+      blocks.orders.push(order);
+    });
+  } catch (error) {
+    // Somebody wrote over the map. The kernel doesn't read it at a jump; the next one will.
+    if (!(error instanceof MachineFault)) throw error;
+  }
   return blocks;
 }
 

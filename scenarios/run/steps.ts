@@ -120,6 +120,8 @@ export function write(run: RunState, spec: WriteSpec, owner: boolean): 0 | Errno
   const { memory } = run.kernel.context;
   const pageBytes = run.page.sizeBytes;
   const object = spec.to === undefined ? undefined : run.objects.get(spec.to);
+  // An owner writes to what it has: not to pages that went with a jump, or back to the allocator.
+  if (owner && (object?.state === 'gone' || object?.state === 'freed')) return ENOENT;
   let pfn: number;
   if (object === undefined) pfn = Math.floor((spec.at ?? 0) / pageBytes);
   else {

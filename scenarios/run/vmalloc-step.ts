@@ -1,4 +1,4 @@
-import { ENOENT, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../../kernel/errno.ts';
+import { EEXIST, ENOENT, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../../kernel/errno.ts';
 import {
   preserveVmalloc,
   readPreservation,
@@ -44,6 +44,8 @@ export function preserveVmallocObject(run: RunState, object: ExpectedObject): 0 
   const area = run.vmallocAreas.get(object.name);
   if (area === undefined) return ENOENT;
   if (context.release.vmalloc === undefined) return EOPNOTSUPP;
+  // Its descriptor would go under a name that is taken.
+  if (object.state === 'preserved') return EEXIST;
   const vm: VmallocContext = context;
   const result = run.kernel.enter((): 0 | Errno => {
     const descriptor = preserveVmalloc(vm, area);
