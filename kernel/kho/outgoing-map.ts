@@ -6,7 +6,7 @@ import { ChunkListMap, ChunkListReader } from './chunk-list.ts';
 import { radixGeometry } from './geometry.ts';
 import type { IncomingMap, OutgoingMap } from './memory-map.ts';
 import { RadixTree } from './radix-tree.ts';
-import { RadixReader, STEPS_PER_KEY } from './radix-walk.ts';
+import { arm64Pointer, exactPointer, RadixReader, STEPS_PER_KEY } from './radix-walk.ts';
 
 /** An empty map in the format of the kernel's release. -ENOMEM when its first page cannot be had. */
 export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
@@ -43,10 +43,11 @@ export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
 const MAX_VISITS_PER_PAGE = 4;
 
 /** The reader of the kernel's release. */
-export function makeIncomingMap(ctx: Pick<KhoContext, 'release' | 'page' | 'map'>): IncomingMap {
+export function makeIncomingMap(ctx: Pick<KhoContext, 'release' | 'page' | 'map' | 'arch'>): IncomingMap {
   const { release, page } = ctx;
   if (release.map.format === 'chunk-list') return new ChunkListReader(release.map, page);
   const nrPages = ctx.map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0) / page.sizeBytes;
   const maxSteps = MAX_VISITS_PER_PAGE * STEPS_PER_KEY * nrPages + 2 ** 24;
-  return new RadixReader(radixGeometry(page, release.map), { maxSteps });
+  const translate = ctx.arch === 'arm64' ? arm64Pointer : exactPointer;
+  return new RadixReader(radixGeometry(page, release.map), { maxSteps, translate });
 }

@@ -16,6 +16,12 @@ export const exactPointer: PointerTranslation = (lo, hi) => {
   return high < 0x20_0000 ? ((high * 0x1_0000_0000 + (lo >>> 0)) as PhysAddr) : undefined;
 };
 
+/**
+ * arm64: phys_to_virt is ((x - PHYS_OFFSET) | PAGE_OFFSET), and PAGE_OFFSET has bits 63:52 set at every VA size, so
+ * those bits of a pointer are lost. Kernels of 48-bit addresses lose 51:48 too; khosim does not follow them there.
+ */
+export const arm64Pointer: PointerTranslation = (lo, hi) => exactPointer(lo, hi & 0xf_ffff);
+
 /** The words of one page of a tree, wherever they lie. Reused for each page of a level. */
 export class NodeView {
   words: Uint32Array = new Uint32Array(0);
