@@ -139,7 +139,11 @@ export function fuzzPlan(seed: number): FuzzPlan {
     const count = 1 + random.below(5);
     for (let i = 0; i < count; i++) {
       const step = random.pick(random.below(5) === 0 ? WRONG : HONEST)(random, names);
-      if (step === undefined || (nodes === 1 && needsNodes(step))) continue;
+      if (step === undefined) continue;
+      if (nodes === 1 && needsNodes(step)) {
+        names.memory.pop();
+        continue;
+      }
       steps.push(step);
     }
     const other = random.below(5) === 0 ? random.pick(RELEASES).name : undefined;

@@ -115,6 +115,13 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     shows: (run) => anyQuirk(run, (quirks) => quirks.restoresRangesAsFolios) && done(run, 'preserve pages'),
   },
   {
+    name: 'large-block-refused',
+    what: 'a block above MAX_PAGE_ORDER is preserved, and refused when it is restored (up to 7.0)',
+    shows: (run) =>
+      anyQuirk(run, (quirks) => quirks.restoreChecksMaxOrder) &&
+      done(run, 'preserve pages', (spec) => spec['at'] === 'node-border'),
+  },
+  {
     name: 'vmalloc-errors',
     what: 'preserving a vmalloc area that runs out of memory is taken for success, or leaves pages behind (6.18)',
     shows: (run) =>

@@ -1,4 +1,4 @@
-import { EADDRNOTAVAIL, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
+import { EADDRNOTAVAIL, ENOENT, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
 import {
@@ -94,6 +94,8 @@ export function kexecStep(
 
 /** Preserves an object in the way of its kind. */
 export function preserveAgain(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  // Nobody's to preserve: it went with a jump, or back to the allocator.
+  if (object.state === 'gone' || object.state === 'freed') return ENOENT;
   return object.kind === 'vmalloc' ? preserveVmallocObject(run, object) : preserveObject(run, object);
 }
 

@@ -72,6 +72,7 @@ export function preserveVmallocObject(run: RunState, object: ExpectedObject): 0 
 /** Finds the descriptor and maps the area again. */
 export function restoreVmallocObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
   const { context } = run.kernel;
+  if (context.release.vmalloc === undefined) return EOPNOTSUPP;
   const vm: VmallocContext = context;
   const result = run.kernel.enter((): 0 | Errno => {
     const found = context.kho.retrieveSubtree(object.name);
