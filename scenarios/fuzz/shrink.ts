@@ -1,3 +1,4 @@
+import { LATEST_RELEASE } from '../../kernel/release.ts';
 import type { FuzzPlan, PlanStep } from './generate.ts';
 import type { Trial } from './try-plan.ts';
 
@@ -44,7 +45,8 @@ function* plainer(plan: FuzzPlan): Generator<FuzzPlan> {
   const { config, ...kernel } = plan.kernel;
   if (nodes !== undefined) yield { ...plan, machine };
   if (config !== undefined) yield { ...plan, kernel };
-  if (plan.kernel.release !== '7.3') yield { ...plan, kernel: { ...plan.kernel, release: '7.3' } };
+  const newest = LATEST_RELEASE.name;
+  if (plan.kernel.release !== newest) yield { ...plan, kernel: { ...plan.kernel, release: newest } };
   if (plan.machine.pageSize !== '4K') yield { ...plan, machine: { ...plan.machine, pageSize: '4K' } };
 }
 
