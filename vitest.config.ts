@@ -6,6 +6,8 @@ export default defineConfig({
     exclude: ['test/**/*.long.test.ts'],
     pool: 'threads',
     isolate: false,
+    // One of two cores would be left idle by default.
+    maxWorkers: 2,
     sequence: { shuffle: true, seed: 1 },
     testTimeout: 30_000,
   },
