@@ -71,7 +71,9 @@ function unpreserveBlock(run: RunState, object: ExpectedObject, pfn: Pfn): void 
 }
 
 /** Takes the preservation of an object back. Its memory stays its client's. */
-export function unpreserveObject(run: RunState, object: ExpectedObject): 0 | undefined {
+export function unpreserveObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  // As for preserving: what went with a jump may be somebody else's by now, and there is one bit for all.
+  if (object.state === 'gone' || object.state === 'freed') return ENOENT;
   const done = run.kernel.enter((): 0 => {
     for (const start of object.blocks.starts) unpreserveBlock(run, object, start as Pfn);
     return 0;
@@ -82,7 +84,8 @@ export function unpreserveObject(run: RunState, object: ExpectedObject): 0 | und
 }
 
 /** Frees an object's memory; one that is preserved is not unpreserved first: then that is the mistake that is shown. */
-export function freeObject(run: RunState, object: ExpectedObject): 0 | undefined {
+export function freeObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  if (object.state === 'gone') return ENOENT;
   const wasPreserved = object.state === 'preserved';
   const done = run.kernel.enter((): 0 => {
     freeBlocks(run.kernel.context, object.blocks, object.order);
