@@ -153,7 +153,7 @@ function preserveEvery(kernel: SimulatedKernel, runs: readonly FrameRun[], strid
 }
 
 /** Asks an empty tree of the kernel's. */
-function probeTree(kernel: SimulatedKernel, page: PageSize): TreeProbe {
+export function probeTree(kernel: SimulatedKernel, page: PageSize): TreeProbe {
   const { context } = kernel;
   const map = makeOutgoingMap(context);
   if (isErrno(map)) throw new Error(`the kernel makes no tree: ${map}`);

@@ -1,9 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { isErrno } from '../../../kernel/errno.ts';
-import { type Order, PAGE_4K, PAGE_SIZES, type PageSize, type Pfn } from '../../../machine/index.ts';
+import {
+  type Order,
+  PAGE_4K,
+  PAGE_16K,
+  PAGE_64K,
+  PAGE_SIZES,
+  type PageSize,
+  type Pfn,
+} from '../../../machine/index.ts';
 import { bootBoard } from '../../../scenarios/compare/board.ts';
 import { compareWorkload } from '../../../scenarios/compare/compare.ts';
 import { measureTree, type TreeFigures } from '../../../scenarios/compare/measure-map.ts';
+import { probeTree } from '../../../scenarios/compare/sweep.ts';
 import { findWorkload } from '../../../scenarios/compare/workloads.ts';
 import { parseScenario } from '../../../scenarios/run/load.ts';
 
@@ -112,4 +121,14 @@ describe('bookkeeping', () => {
     // A block of sessions, and one of files for each session.
     expect(row('client-block-pages')).toEqual([11, 11, 11]);
   });
+});
+
+test.each([
+  [PAGE_4K, 128 * MIB],
+  [PAGE_16K, 2 * GIB],
+  [PAGE_64K, 32 * GIB],
+] as const)('a leaf of $name pages reaches as far as its bits do, asked of the tree itself', (page, reach) => {
+  const banks = [[GIB, 4 * GIB]] as const;
+  const kernel = bootBoard({ page, seed: 1, banks });
+  expect(probeTree(kernel, page).leafCoversBytes).toBe(reach);
 });
