@@ -2,20 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCommandLine } from '../../../scenarios/cli/program.ts';
-
-async function khosim(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const terminal = {
-    stdout: (text: string) => (out += text),
-    stderr: (text: string) => (err += text),
-    interactive: false,
-    env: {},
-  };
-  const code = await runCommandLine(argv, terminal);
-  return { code, out, err };
-}
+import { khosim } from './khosim.ts';
 
 let dir: string;
 beforeAll(() => {

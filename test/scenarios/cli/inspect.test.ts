@@ -1,20 +1,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { runCommandLine } from '../../../scenarios/cli/program.ts';
 import { FIXTURES } from '../inspect/sparse-image.ts';
-
-async function khosim(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const terminal = {
-    stdout: (text: string) => (out += text),
-    stderr: (text: string) => (err += text),
-    interactive: false,
-    env: {},
-  };
-  const code = await runCommandLine(argv, terminal);
-  return { code, out, err };
-}
+import { khosim } from './khosim.ts';
 
 const IMAGE = join(FIXTURES, 'linux-6.18.15-arm64-4k/image.json');
 

@@ -1,21 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { runCommandLine } from '../../../scenarios/cli/program.ts';
 import { FIXTURES } from '../inspect/sparse-image.ts';
-
-async function khosim(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const terminal = {
-    stdout: (text: string) => (out += text),
-    stderr: (text: string) => (err += text),
-    interactive: false,
-    env: {},
-  };
-  const code = await runCommandLine(argv, terminal);
-  return { code, out, err };
-}
+import { khosim } from './khosim.ts';
 
 const TRACES = join(FIXTURES, 'traces');
 
