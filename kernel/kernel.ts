@@ -133,7 +133,7 @@ export class Kernel {
       page,
       config,
       cmdline: new CommandLine(raw),
-      map: makeMemoryMap(banks, page.sizeBytes, map.reservations),
+      map: makeMemoryMap(banks, page.sizeBytes, map.reservations, config.NUMA ? map.memorylessNodes : []),
       memory,
       memblock,
       pages,

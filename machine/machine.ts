@@ -38,6 +38,8 @@ export interface MachineConfig {
   readonly page: PageSize;
   readonly banks: readonly RamBank[];
   readonly reservations?: readonly FirmwareReservation[];
+  /** NUMA nodes that have processors and no RAM. */
+  readonly memorylessNodes?: readonly number[];
   /** Everything random in the machine and its kernels comes from here. */
   readonly seed: number;
 }
@@ -63,7 +65,8 @@ export class Machine {
     this.arch = config.arch;
     this.page = config.page;
     this.seed = config.seed;
-    this.map = makeMemoryMap(config.banks, config.page.sizeBytes, config.reservations);
+    const { banks, page, reservations, memorylessNodes } = config;
+    this.map = makeMemoryMap(banks, page.sizeBytes, reservations, memorylessNodes);
     this.#memory = memory;
   }
 

@@ -20,16 +20,21 @@ export interface FirmwareReservation {
 export interface MemoryMap {
   readonly banks: readonly RamBank[];
   readonly reservations: readonly FirmwareReservation[];
+  /** Nodes with processors and no RAM, ascending: online, as those of the banks are. */
+  readonly memorylessNodes: readonly number[];
 }
 
 /**
  * Checks and sorts the banks of a memory map.
- * @throws RangeError when a bank is empty, not aligned to `alignBytes`, or overlaps another.
+ * @param memorylessNodes nodes without RAM.
+ * @throws RangeError when a bank is empty, not aligned to `alignBytes`, or overlaps another, or when a node without RAM
+ *   has a bank.
  */
 export function makeMemoryMap(
   banks: readonly RamBank[],
   alignBytes: number,
   reservations: readonly FirmwareReservation[] = [],
+  memorylessNodes: readonly number[] = [],
 ): MemoryMap {
   const sorted = [...banks].sort((a, b) => a.base - b.base);
   let end = 0;
@@ -42,7 +47,29 @@ export function makeMemoryMap(
     end = bank.base + bank.sizeBytes;
   }
   if (sorted.length === 0) throw new RangeError('a machine needs at least one bank of RAM');
-  return { banks: sorted, reservations: [...reservations].sort((a, b) => a.base - b.base) };
+  for (const nid of memorylessNodes) {
+    const bank = sorted.find((each) => each.nid === nid);
+    if (bank !== undefined) throw new RangeError(`node ${nid} has memory: the bank at ${hex(bank.base)}`);
+  }
+  return {
+    banks: sorted,
+    reservations: [...reservations].sort((a, b) => a.base - b.base),
+    memorylessNodes: ascending(memorylessNodes),
+  };
+}
+
+function ascending(nids: readonly number[]): number[] {
+  return [...new Set(nids)].sort((a, b) => a - b);
+}
+
+/** The nodes that have RAM (N_MEMORY), ascending. */
+export function nodesWithMemory(map: MemoryMap): number[] {
+  return ascending(map.banks.map((bank) => bank.nid));
+}
+
+/** All nodes of the machine, those without RAM too (N_ONLINE), ascending. */
+export function onlineNodes(map: MemoryMap): number[] {
+  return ascending([...map.banks.map((bank) => bank.nid), ...map.memorylessNodes]);
 }
 
 /** All RAM of a map, in bytes. */

@@ -1,4 +1,4 @@
-import type { MemoryMap } from '../../machine/memory-map.ts';
+import { type MemoryMap, onlineNodes } from '../../machine/memory-map.ts';
 import { hex } from '../../machine/units.ts';
 import { type FdtErr, isFdtErr } from '../fdt/error.ts';
 import { fdtTotalsize, setBe64 } from '../fdt/layout.ts';
@@ -17,7 +17,8 @@ import {
 
 /** How much room a boot DT for `map` and a command line certainly finds. */
 function capacityFor(map: MemoryMap, cmdline: string): number {
-  return 2048 + 128 * (map.banks.length + map.reservations.length) + 4 * cmdline.length;
+  const nodes = map.banks.length + map.reservations.length + map.memorylessNodes.length;
+  return 2048 + 128 * nodes + 4 * cmdline.length;
 }
 
 /** Addresses and sizes in 2+2 cells. */
@@ -29,13 +30,13 @@ function ranges(...values: number[]): Uint8Array {
 
 /**
  * The devicetree that firmware of an arm64 machine hands to the first kernel: memory nodes (with `numa-node-id` where
- * there are several nodes), one cpu, `/chosen` with the command line, and firmware's reservations in the reserve map.
+ * there are several nodes), one cpu and one more on each node without memory, `/chosen` with the command line, and firmware's reservations in the reserve map.
  * Valid for dtc; minimal beyond what this simulation needs.
  */
 export function buildBootDt(map: MemoryMap, cmdline: string): Uint8Array {
   const fdt = new Uint8Array(capacityFor(map, cmdline));
   const errors: (0 | FdtErr)[] = [];
-  const numa = new Set(map.banks.map((bank) => bank.nid)).size > 1;
+  const numa = onlineNodes(map).length > 1;
   errors.push(fdtCreate(fdt));
   for (const reservation of map.reservations) {
     errors.push(fdtAddReservemapEntry(fdt, BigInt(reservation.base), BigInt(reservation.sizeBytes)));
@@ -53,13 +54,18 @@ export function buildBootDt(map: MemoryMap, cmdline: string): Uint8Array {
     fdtBeginNode(fdt, 'cpus'),
     fdtPropertyCells(fdt, '#address-cells', 1),
     fdtPropertyCells(fdt, '#size-cells', 0),
-    fdtBeginNode(fdt, 'cpu@0'),
-    fdtPropertyString(fdt, 'device_type', 'cpu'),
-    fdtProperty(fdt, 'compatible', cString('arm,armv8')),
-    fdtPropertyCells(fdt, 'reg', 0),
   );
-  if (numa) errors.push(fdtPropertyCells(fdt, 'numa-node-id', map.banks[0]?.nid ?? 0));
-  errors.push(fdtEndNode(fdt), fdtEndNode(fdt));
+  for (const [cpu, nid] of [map.banks[0]?.nid ?? 0, ...map.memorylessNodes].entries()) {
+    errors.push(
+      fdtBeginNode(fdt, `cpu@${cpu}`),
+      fdtPropertyString(fdt, 'device_type', 'cpu'),
+      fdtProperty(fdt, 'compatible', cString('arm,armv8')),
+      fdtPropertyCells(fdt, 'reg', cpu),
+    );
+    if (numa) errors.push(fdtPropertyCells(fdt, 'numa-node-id', nid));
+    errors.push(fdtEndNode(fdt));
+  }
+  errors.push(fdtEndNode(fdt));
   for (const bank of map.banks) {
     errors.push(
       fdtBeginNode(fdt, `memory@${hex(bank.base).slice(2)}`),

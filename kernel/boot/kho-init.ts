@@ -1,4 +1,5 @@
 import type { Order, Pfn, PhysAddr } from '../../machine/index.ts';
+import { nodesWithMemory, onlineNodes } from '../../machine/memory-map.ts';
 import type { KernelContext } from '../context.ts';
 import { radixGeometry } from '../kho/geometry.ts';
 import type { BlockVisitor } from '../kho/memory-map.ts';
@@ -104,7 +105,7 @@ function reserve(boot: Boot): void {
     sizes: scratchSizes(ctx),
     alignBytes: scratchAlignBytes(page, config.MAX_PAGE_ORDER, release.quirks),
     lowLimit: lowAddressLimit(ctx),
-    nodes: nodesWithMemory(ctx),
+    nodes: release.quirks.scratchNodes === 'online' ? onlineNodes(ctx.map) : nodesWithMemory(ctx.map),
   });
   if (reserved === undefined) kho.disable();
   else kho.setScratch(reserved.areas);
@@ -121,9 +122,4 @@ function scratchSizes(ctx: KernelContext) {
 /** ARCH_LOW_ADDRESS_LIMIT: 4 GiB - 1 on both, unless all of an arm64 machine's RAM lies above. */
 function lowAddressLimit(ctx: KernelContext): number {
   return ctx.arch === 'arm64' && ctx.memblock.startOfDram() >= 2 ** 32 ? Number.MAX_SAFE_INTEGER : 2 ** 32 - 1;
-}
-
-function nodesWithMemory(ctx: KernelContext): number[] {
-  if (!ctx.config.NUMA) return [0];
-  return [...new Set(ctx.map.banks.map((bank) => bank.nid))].sort((a, b) => a - b);
 }

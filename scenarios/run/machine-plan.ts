@@ -67,7 +67,7 @@ function splitIntoNodes(banks: readonly RamBank[], nodes: number, alignBytes: nu
  * @throws InputError when its memory cannot be so.
  */
 export function planMachine(scenario: Scenario, page: PageSize, seed: number): MachineConfig {
-  const { arch, memory, nodes } = scenario.spec.machine;
+  const { arch, memory, nodes, memorylessNodes = [] } = scenario.spec.machine;
   const line = scenario.lineOf(['machine', 'memory']) ?? scenario.lineOf(['machine']) ?? 1;
   const wrong = (message: string, hint?: string) =>
     new InputError({ message, file: scenario.file, line, ...(hint === undefined ? {} : { hint }) });
@@ -89,7 +89,7 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
     }
   }
   try {
-    makeMemoryMap(banks, page.sizeBytes);
+    makeMemoryMap(banks, page.sizeBytes, [], memorylessNodes);
   } catch (error) {
     if (error instanceof RangeError) throw wrong(error.message, `at ${page.name} pages`);
     throw error;
@@ -99,5 +99,5 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
   if (banks.some((bank) => bank.sizeBytes / page.sizeBytes > 2 ** 32)) {
     throw wrong(`a bank has more than 2^32 pages of ${page.name}`, 'give several smaller banks');
   }
-  return { arch, page, banks, seed };
+  return { arch, page, banks, memorylessNodes, seed };
 }

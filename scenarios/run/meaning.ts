@@ -48,6 +48,8 @@ class Checker {
     if (machine.nodes !== undefined && Array.isArray(machine.memory)) {
       this.#say(['machine', 'nodes'], 'nodes and a list of banks exclude each other', 'give each bank its nid');
     }
+    const full = (machine.memorylessNodes ?? []).find((nid) => this.#nids().includes(nid));
+    if (full !== undefined) this.#say(['machine', 'memorylessNodes'], `node ${full} has memory`);
     this.#release(['kernel', 'release'], kernel.release);
   }
 
@@ -121,14 +123,17 @@ class Checker {
     this.#placed(path, folios);
   }
 
+  /** The nodes that have memory. */
+  #nids(): number[] {
+    const { nodes, memory } = this.#scenario.spec.machine;
+    return Array.isArray(memory) ? memory.map((bank) => bank.nid) : Array.from({ length: nodes ?? 1 }, (_, i) => i);
+  }
+
   #placed(
     path: readonly (string | number)[],
     spec: { at?: number | string | undefined; nid?: number | undefined; as?: string | undefined },
   ): void {
-    const { nodes, memory } = this.#scenario.spec.machine;
-    const nids = Array.isArray(memory)
-      ? memory.map((bank) => bank.nid)
-      : Array.from({ length: nodes ?? 1 }, (_, i) => i);
+    const nids = this.#nids();
     if (spec.nid !== undefined && !nids.includes(spec.nid)) {
       this.#say([...path, 'nid'], `the machine has no node ${spec.nid}`, `nodes: ${[...new Set(nids)].join(', ')}`);
     }

@@ -76,6 +76,10 @@ const machine = z.strictObject({
     .optional()
     .describe('an amount, laid out as on a QEMU board (one for each page size: { 4K: 512M, 64K: 4G }), or banks'),
   nodes: z.number().int().min(1).max(64).optional().describe('NUMA nodes that an amount of memory is split into'),
+  memorylessNodes: z
+    .array(z.number().int().min(0).max(63))
+    .optional()
+    .describe('NUMA nodes that have processors and no memory'),
 });
 
 const fill = z

@@ -84,7 +84,7 @@ export class FakeKernel {
       sizeBytes: nrPages * page.sizeBytes,
       nid: 0,
     };
-    this.map = { banks: [bank], reservations: [] };
+    this.map = { banks: [bank], reservations: [], memorylessNodes: [] };
     this.memory = options.from?.memory ?? new PhysicalMemory(page, [bank]);
     this.pages = new PageStates(page, this.memory.banks);
     this.log = new KernelLog(new VirtualClock());

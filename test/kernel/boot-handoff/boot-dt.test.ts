@@ -57,6 +57,17 @@ test('memory nodes carry the banks, with node ids where there are several nodes'
   expect(treeOf(buildBootDt(twoNodes, '')).reservations).toEqual([{ address: 0x4000_0000n, size: 0x1_0000n }]);
 });
 
+test('a node without memory shows by its cpu', () => {
+  const map = makeMemoryMap(oneNode.banks, 4096, [], [2, 1]);
+  const cpus = treeOf(buildBootDt(map, '')).root.children.find((child) => child.name === 'cpus');
+  const nids = cpus?.children.map((cpu) => [cpu.name, hex(propertyOf(cpu, 'numa-node-id')?.value)]);
+  expect(nids).toEqual([
+    ['cpu@0', '00000000'],
+    ['cpu@1', '00000001'],
+    ['cpu@2', '00000002'],
+  ]);
+});
+
 test('firmware passes a command line and no handoff', () => {
   const dt = buildBootDt(oneNode, 'kho=on liveupdate=on');
   expect(readChosenCmdline(dt)).toBe('kho=on liveupdate=on');

@@ -146,6 +146,11 @@ describe('what is wrong in a file is said with its line and a way out', () => {
       'plan.yaml:5: the machine has no node 2\n  hint: nodes: 0, 1',
     ],
     [
+      'a node without memory that has some',
+      PLAN.replace('nodes: 2', 'nodes: 2, memorylessNodes: [1, 2]'),
+      'plan.yaml:2: node 1 has memory',
+    ],
+    [
       'x86 with large pages',
       PLAN.replace('arm64, pageSize: 4K', 'x86_64, pageSize: 64K'),
       'plan.yaml:2: x86_64 has pages of 4K only\n  hint: use arch: arm64 for 16K and 64K',
