@@ -1,5 +1,4 @@
 import type { ImageRam } from '../../machine/image/image-ram.ts';
-import type { PhysRange } from '../../machine/image/memory-image.ts';
 import { PAGE_4K, PAGE_16K, PAGE_64K, PAGE_SIZES, type PageSize } from '../../machine/page-size.ts';
 import { hex } from '../../machine/units.ts';
 import { propertySpecOf } from '../abi/contract.ts';
@@ -65,40 +64,49 @@ const MAP_PROPERTY = propertySpecOf(LATEST_RELEASE.root, 'root', 'map')?.name ??
 const CHUNK_LIST_ROOT = String(KHO_V1A.compatible);
 
 /**
- * Looks for a handoff in the RAM that an image carries. The search for root FDTs ends at one that is in order and that
- * its own map preserves: there is only one such, and the rest of a large dump need not be read.
+ * Looks for a handoff in the RAM that an image carries, all of which is read once, from end to end. Root FDTs are judged
+ * until one is in order and preserved by its own map: there is only one such.
  */
 export function searchHandoff(ram: ImageRam): HandoffSearch {
-  const scratches = searchScratch(ram);
-  // A root FDT is preserved, and what is preserved is never in scratch: it is looked for there only as a last resort.
+  const places = searchPlaces(ram);
+  const scratches = places.scratches.map((phys) => scratchCandidate(ram, phys)).filter((each) => each !== undefined);
+  scratches.sort((a, b) => b.areas.length - a.areas.length || a.phys - b.phys);
+  // A root FDT is preserved, and what is preserved is never in scratch: one that lies there is a last resort.
   const areas = scratches.flatMap((scratch) => scratch.areas);
-  const outside = searchFdts(ram, areas);
-  return { fdts: outside.length > 0 || areas.length === 0 ? outside : searchFdts(ram, []), scratches };
+  const inScratch = (phys: number) => areas.some((area) => phys >= area.phys && phys < area.phys + area.sizeBytes);
+  const outside = judgeFdts(
+    ram,
+    places.fdts.filter((phys) => !inScratch(phys)),
+  );
+  return { fdts: outside.length > 0 ? outside : judgeFdts(ram, places.fdts.filter(inScratch)), scratches };
 }
 
-function searchScratch(ram: ImageRam): ScratchCandidate[] {
-  const places = new Set<number>();
-  ram.stride(SCRATCH_ARRAY_ALIGN_BYTES, SCRATCH_ENTRY_BYTES, (phys, entry) => {
-    if (mayBeEntry(ram, entry)) places.add(phys);
-  });
-  const found = [...places].map((phys) => scratchCandidate(ram, phys)).filter((each) => each !== undefined);
-  return found.sort((a, b) => b.areas.length - a.areas.length || a.phys - b.phys);
-}
-
-function searchFdts(ram: ImageRam, skip: readonly PhysRange[]): FdtCandidate[] {
-  const found = new Map<number, FdtCandidate>();
+/** Where RAM has the magic of an FDT at a page, and where something that may be a scratch array begins. */
+function searchPlaces(ram: ImageRam): { fdts: number[]; scratches: number[] } {
+  const fdts = new Set<number>();
+  const scratches = new Set<number>();
   ram.scan((phys, bytes) => {
     const first = Math.ceil(phys / MIN_PAGE_BYTES) * MIN_PAGE_BYTES - phys;
     for (let at = first; at < bytes.length; at += MIN_PAGE_BYTES) {
-      if (bytes[at] !== 0xd0 || be32(bytes, at) !== FDT_MAGIC || found.has(phys + at)) continue;
-      const candidate = fdtCandidate(ram, phys + at);
-      if (candidate === undefined) continue;
-      found.set(phys + at, candidate);
-      if (rankOf(candidate) === BEST_RANK) return true;
+      if (bytes[at] === 0xd0 && be32(bytes, at) === FDT_MAGIC) fdts.add(phys + at);
+      if ((phys + at) % SCRATCH_ARRAY_ALIGN_BYTES !== 0) continue;
+      const entry = at + SCRATCH_ENTRY_BYTES <= bytes.length ? bytes.subarray(at, at + SCRATCH_ENTRY_BYTES) : undefined;
+      if (entry === undefined || mayBeEntry(ram, entry)) scratches.add(phys + at);
     }
-    return false;
-  }, skip);
-  return [...found.values()].sort((a, b) => rankOf(b) - rankOf(a) || a.phys - b.phys);
+  });
+  return { fdts: [...fdts], scratches: [...scratches] };
+}
+
+/** Root FDTs among places, the best first. */
+function judgeFdts(ram: ImageRam, places: readonly number[]): FdtCandidate[] {
+  const found: FdtCandidate[] = [];
+  for (const phys of places) {
+    const candidate = fdtCandidate(ram, phys);
+    if (candidate === undefined) continue;
+    found.push(candidate);
+    if (rankOf(candidate) === BEST_RANK) break;
+  }
+  return found.sort((a, b) => rankOf(b) - rankOf(a) || a.phys - b.phys);
 }
 
 /** Whether bytes may be the first entry of a scratch array: decided without another read, as most of RAM is none. */

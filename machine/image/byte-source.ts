@@ -10,6 +10,11 @@ export interface ByteSource {
   read(offset: number, length: number): Uint8Array;
   /** Fills `target` with the bytes from `offset` on: for those who read a lot and keep little. */
   readInto(offset: number, target: Uint8Array): void;
+  /**
+   * Exactly `length` bytes from `offset`, for those who look at everything once: the array is neither written to nor kept
+   * beyond the next call.
+   */
+  pass(offset: number, length: number): Uint8Array;
 }
 
 /** A byte source over an array. */
@@ -18,5 +23,6 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
     sizeBytes: bytes.length,
     read: (offset, length) => bytes.subarray(offset, offset + length),
     readInto: (offset, target) => target.set(bytes.subarray(offset, offset + target.length)),
+    pass: (offset, length) => bytes.subarray(offset, offset + length),
   };
 }

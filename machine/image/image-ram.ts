@@ -98,54 +98,33 @@ export class ImageRam {
   }
 
   /**
-   * Shows stored bytes, piece by piece and by ascending address, until `visit` returns true: for a search of RAM.
-   * Patches are in them; at the end the blocks around patches are shown once more, for what was patched into holes. The
-   * array is reused from piece to piece, and nothing of it is kept.
-   * @param skip ranges that are not looked at, as far as whole pieces lie in them.
+   * Shows stored bytes, piece by piece and by ascending address: for a search of RAM. Patches are in them; at the end the
+   * blocks around patches are shown once more, for what was patched into holes. Nothing of an array is kept.
    */
-  scan(visit: (phys: number, bytes: Uint8Array) => boolean, skip: readonly PhysRange[] = []): void {
-    const buffer = new Uint8Array(SCAN_BYTES);
+  scan(visit: (phys: number, bytes: Uint8Array) => void): void {
     for (const extent of this.image.extents) {
       for (let done = 0; done < extent.storedBytes; done += SCAN_BYTES) {
         const phys = extent.phys + done;
-        const piece = buffer.subarray(0, Math.min(SCAN_BYTES, extent.storedBytes - done));
-        const end = phys + piece.length;
-        if (skip.some((range) => phys >= range.phys && end <= range.phys + range.sizeBytes)) continue;
-        this.image.source.readInto(extent.offset + done, piece);
-        this.#overlay(phys, piece);
-        if (visit(phys, piece)) return;
+        const stored = this.image.source.pass(extent.offset + done, Math.min(SCAN_BYTES, extent.storedBytes - done));
+        visit(phys, this.#overlay(phys, stored));
       }
     }
-    for (const [index, block] of this.#patched) if (visit(index * BLOCK_BYTES, block)) return;
+    for (const [index, block] of this.#patched) visit(index * BLOCK_BYTES, block);
   }
 
-  /**
-   * Calls `visit` for each multiple of `strideBytes` (64 KiB or a multiple) at which `sizeBytes` are stored or patched,
-   * with those bytes. Reads nothing else, so it is cheap on a large file. The array is reused.
-   */
-  stride(strideBytes: number, sizeBytes: number, visit: (phys: number, bytes: Uint8Array) => void): void {
-    const buffer = new Uint8Array(sizeBytes);
-    for (const extent of this.image.extents) {
-      const end = extent.phys + extent.storedBytes;
-      for (let phys = Math.ceil(extent.phys / strideBytes) * strideBytes; phys < end; phys += strideBytes) {
-        buffer.fill(0);
-        readExtents(this.image, phys, buffer);
-        this.#overlay(phys, buffer);
-        visit(phys, buffer);
-      }
-    }
-    for (const [index, block] of this.#patched) {
-      if ((index * BLOCK_BYTES) % strideBytes === 0) visit(index * BLOCK_BYTES, block.subarray(0, sizeBytes));
-    }
-  }
-
-  #overlay(phys: number, bytes: Uint8Array): void {
+  /** Stored bytes with the patches in them: a copy if there are any. */
+  #overlay(phys: number, stored: Uint8Array): Uint8Array {
+    let bytes = stored;
     for (const [index, block] of this.#patched) {
       const start = index * BLOCK_BYTES;
       const from = Math.max(start, phys);
       const to = Math.min(start + BLOCK_BYTES, phys + bytes.length);
-      if (from < to) bytes.set(block.subarray(from - start, to - start), from - phys);
+      if (from >= to) continue;
+      // Not slice(): that of a Buffer copies nothing.
+      if (bytes === stored) bytes = new Uint8Array(stored);
+      bytes.set(block.subarray(from - start, to - start), from - phys);
     }
+    return bytes;
   }
 
   #copy(phys: number, sizeBytes: number): Uint8Array {

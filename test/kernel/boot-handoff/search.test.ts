@@ -53,6 +53,43 @@ test('a root FDT in scratch, where none belongs, is found if there is no other',
   expect(searchHandoff(ram).fdts.map((found) => found.phys)).toEqual([0x5c00_0000]);
 });
 
+test('of two scratch arrays the one with more areas comes first, and neither is forgotten', () => {
+  const image = realImage('linux-7.3.4-arm64-4k');
+  const array = image.handoff?.scratch.phys ?? 0;
+  const ram = new ImageRam(image);
+  const entries = ram.readBounded(array, 32)?.bytes ?? new Uint8Array(0);
+  // Into a hole below: two of the three areas, the first of which it lies in.
+  ram.patch(array - 0x10_0000, entries);
+  expect(searchHandoff(ram).scratches.map(({ phys, sizeBytes }) => [phys, sizeBytes])).toEqual([
+    [array, 48],
+    [array - 0x10_0000, 32],
+  ]);
+});
+
+test('a scratch array is found where the image carries no more than its first entry', () => {
+  const image = realImage('linux-7.3.4-arm64-4k');
+  const array = image.handoff?.scratch.phys ?? 0;
+  const cut = (extent: (typeof image.extents)[number], at: number) => [
+    { ...extent, sizeBytes: at, storedBytes: Math.min(at, extent.storedBytes) },
+    {
+      phys: extent.phys + at,
+      sizeBytes: extent.sizeBytes - at,
+      storedBytes: Math.max(0, extent.storedBytes - at),
+      offset: extent.offset + at,
+    },
+  ];
+  for (const at of [8, 16, 24]) {
+    const extents = image.extents.flatMap((extent) => (extent.phys === array ? cut(extent, at) : [extent]));
+    expect(extents.length).toBe(image.extents.length + 1);
+    expect(searchHandoff(new ImageRam({ ...image, extents })).scratches.map((found) => found.sizeBytes)).toEqual([48]);
+  }
+});
+
+test('where all is zero nothing is found', () => {
+  const ram = new ImageRam(rawImage(bytesSource(new Uint8Array(0x40_0000)), 0x4000_0000));
+  expect(searchHandoff(ram)).toEqual({ fdts: [], scratches: [] });
+});
+
 test('a damaged root FDT is still found, and said to be damaged; a client FDT is none', () => {
   const image = realImage('linux-7.3.4-arm64-4k');
   const fdt = image.handoff?.fdt.phys ?? 0;

@@ -57,13 +57,10 @@ export function patchworkSource(sizeBytes: number, pieces: readonly (readonly [n
       if (from < to) target.set(bytes.subarray(from - at, to - at), from - offset);
     }
   };
-  return {
-    sizeBytes,
-    readInto,
-    read(offset, length) {
-      const out = new Uint8Array(length);
-      readInto(offset, out);
-      return out;
-    },
+  const read = (offset: number, length: number) => {
+    const out = new Uint8Array(length);
+    readInto(offset, out);
+    return out;
   };
+  return { sizeBytes, readInto, read, pass: read };
 }
