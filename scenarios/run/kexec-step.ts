@@ -17,6 +17,7 @@ import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
 import type { KexecSpec, Verb } from './schema.ts';
 import type { BootRequest } from './simulator.ts';
 import { preserveObject, restoreObject } from './steps.ts';
+import { noteStrays } from './strays.ts';
 import { crossSubtrees, renewSubtrees, retrieveSubtrees } from './subtrees.ts';
 import { preserveVmallocObject, restoreVmallocObject } from './vmalloc-step.ts';
 
@@ -42,6 +43,7 @@ export function kexecStep(
   carryReserveMem(run);
   if (run.dead) return run.entry.outcome;
   const preservedPages = run.objects.preservedPages();
+  const unpreserved = run.objects.unpreserved();
   let blocks: PreservedBlocks = { starts: [], orders: [] };
   let left: LeftBehind | undefined;
   const request = boot(spec);
@@ -86,9 +88,10 @@ export function kexecStep(
   crossSubtrees(run);
   run.sessions.cross();
   run.vmallocAreas.clear();
-  const entry = run.addKernel(next, request.release, request.cmdline);
+  const entry = run.addKernel(next, request);
   run.observer.booted?.(run, entry);
   arrive(run, entry, spec, blocks);
+  if (entry.outcome === 'handover') noteStrays(run, unpreserved, blocks);
   return entry.outcome === 'handover' ? 'ok' : entry.outcome;
 }
 

@@ -12,6 +12,7 @@ import { mix32 } from '../../machine/random.ts';
 import { checkObject, type MemoryFindings } from '../check/check-memory.ts';
 import { ExpectedObject, type ObjectKind } from '../check/expected-object.ts';
 import { PageRanges } from '../check/ranges.ts';
+import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import { MAX_OWNED_PAGES, type Placed } from './placement.ts';
 import type { Amount, ObjectResult } from './result.ts';
 
@@ -52,6 +53,8 @@ interface ObjectHistory {
   readonly lost: PageRanges;
   readonly leaked: PageRanges;
   readonly wrongState: PageRanges;
+  /** Pages in its blocks that were somebody else's. */
+  notOwned: readonly Pfn[];
   crossings: number;
   verified: number;
   untested: boolean;
@@ -98,6 +101,7 @@ export class ObjectLedger {
       lost: new PageRanges(),
       leaked: new PageRanges(),
       wrongState: new PageRanges(),
+      notOwned: placed.notOwned,
       crossings: 0,
       verified: 0,
       untested: fill === 'zero',
@@ -193,6 +197,25 @@ export class ObjectLedger {
       }
     }
     if (ledger.wrongStateDetail === '') ledger.wrongStateDetail = findings.wrongStateDetail;
+  }
+
+  /** Objects whose memory is their client's, and that the next jump is not to take along. */
+  unpreserved(): ExpectedObject[] {
+    return [...this.objects.values()].filter(({ state }) => state === 'allocated' || state === 'restored');
+  }
+
+  /** The frames of an object's blocks, without those that were somebody else's when it was made. */
+  ownFrames(object: ExpectedObject): Intervals {
+    const { starts, nrPagesEach } = object.blocks;
+    const all = union(Array.from(starts, (start) => [start, start + nrPagesEach] as const));
+    return subtract(all, union(this.#history(object).notOwned.map((pfn) => [pfn, pfn + 1] as const)));
+  }
+
+  /** Notes a page that is set aside although its client did not preserve it. */
+  noteLeak(object: ExpectedObject, pfn: Pfn, ledger: KernelLedger, tell: PageTeller): void {
+    if (ledger.leaked.first === undefined) ledger.events.push({ kind: 'leaked', pfn, text: tell(pfn, 'leaked') });
+    this.#history(object).leaked.add(pfn, 1);
+    ledger.leaked.add(pfn, 1);
   }
 
   /** Pages of the objects that are preserved at this moment. */
