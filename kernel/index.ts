@@ -39,4 +39,5 @@ export type { AllocOptions, PageAllocator } from './mm/page-allocator.ts';
 export { type PageFlag, PageStates } from './mm/page-states.ts';
 export { Seal, ShmemFile } from './mm/shmem.ts';
 export { type VmallocArea, vfree, vmalloc } from './mm/vmalloc-area.ts';
+export * from './quirks.ts';
 export * from './release.ts';

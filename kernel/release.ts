@@ -45,6 +45,8 @@ export interface ReleaseQuirks {
   readonly restoresRootFdt: boolean;
   /** preserve_pages lowers orders until a block lies on one NUMA node (7.1). */
   readonly splitsAtNodes: boolean;
+  /** Unpreserving splits as preserving does (every release; not so for a while in the tree of 7.1). */
+  readonly unpreserveSplitsAtNodes: boolean;
   /** Adding a key wider than the tree is -ERANGE (7.3); before, it is an alias of another key. */
   readonly refusesWideKeys: boolean;
   /** With KEXEC_HANDOVER_DEBUG, preserving what overlaps scratch is a WARN and -EINVAL (6.18). */
@@ -162,6 +164,7 @@ const V6_16: Release = {
     restoresRangesAsFolios: true,
     restoresRootFdt: true,
     splitsAtNodes: false,
+    unpreserveSplitsAtNodes: true,
     refusesWideKeys: false,
     checksScratchOverlap: false,
     finalize: 'before-load',

@@ -2,6 +2,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reviewDocument } from './abi/review-document.ts';
 import { packageRoot } from './package-root.ts';
+import { regressionsDocument } from './regressions/document.ts';
 
 /** Writes the documents that come out of contracts and runs; a test fails while one differs. */
-writeFileSync(join(packageRoot(), 'docs', 'review-of-the-radix-patch.md'), reviewDocument());
+const documents = {
+  'review-of-the-radix-patch.md': reviewDocument,
+  'regressions.md': regressionsDocument,
+};
+for (const [file, text] of Object.entries(documents)) writeFileSync(join(packageRoot(), 'docs', file), text());

@@ -177,6 +177,7 @@ export class KhoCore implements Kho {
       page,
       log,
       nidOf: nids ? (pfn) => pages.nid(pfn as Pfn) : undefined,
+      unpreserveSplitsAtNodes: release.quirks.unpreserveSplitsAtNodes,
       scratchOverlaps: checks ? (phys, sizeBytes) => this.scratchOverlaps(phys, sizeBytes) : undefined,
     };
   }

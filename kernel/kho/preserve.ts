@@ -17,7 +17,7 @@ export interface PreserveHooks {
   readonly nidOf?: ((pfn: number) => number) | undefined;
   /** Whether any of `sizeBytes` bytes at `phys` lies in a scratch area. */
   readonly scratchOverlaps?: ((phys: number, sizeBytes: number) => boolean) | undefined;
-  /** Unpreserving lowers orders at node borders too: so in every release that lowers them at all. False: only preserving does. */
+  /** Unpreserving lowers orders at node borders too. False: only preserving does, so that unpreserving misses blocks. */
   readonly unpreserveSplitsAtNodes?: boolean | undefined;
 }
 

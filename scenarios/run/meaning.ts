@@ -1,3 +1,4 @@
+import { NAMED_QUIRKS, quirkByName } from '../../kernel/quirks.ts';
 import { RELEASES, releaseByName } from '../../kernel/release.ts';
 import type { InputMessage } from '../input-error.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
@@ -51,6 +52,17 @@ class Checker {
     const full = (machine.memorylessNodes ?? []).find((nid) => this.#nids().includes(nid));
     if (full !== undefined) this.#say(['machine', 'memorylessNodes'], `node ${full} has memory`);
     this.#release(['kernel', 'release'], kernel.release);
+    this.#quirks(['kernel', 'quirks'], kernel.quirks);
+  }
+
+  #quirks(path: readonly (string | number)[], names: readonly string[]): void {
+    const known = NAMED_QUIRKS.map((quirk) => quirk.name);
+    for (const [i, name] of names.entries()) {
+      if (quirkByName(name) !== undefined) continue;
+      const near = nearest(name, known);
+      const hint = near === undefined ? `one of ${known.join(', ')}` : `did you mean '${near}'?`;
+      this.#say([...path, i], `there is no quirk '${name}'`, hint);
+    }
   }
 
   #release(path: readonly (string | number)[], name: string): void {
@@ -183,8 +195,9 @@ class Checker {
   }
 
   #kexec(path: readonly (string | number)[], spec: StepSpec): void {
-    const { release, restore } = spec.kexec ?? {};
+    const { release, quirks, restore } = spec.kexec ?? {};
     if (release !== undefined) this.#release([...path, 'release'], release);
+    this.#quirks([...path, 'quirks'], quirks ?? []);
     for (const name of Array.isArray(restore) ? restore : []) this.#known([...path, 'restore'], name);
   }
 

@@ -9,7 +9,7 @@ import type { RunObserver } from './observer.ts';
 import type { CheckResult, ObjectResult, Outcome, StepResult } from './result.ts';
 import type { CorruptSpec } from './schema.ts';
 import type { BookedSession, SessionBook } from './session-book.ts';
-import type { SimulatedKernel } from './simulator.ts';
+import type { BootRequest, SimulatedKernel } from './simulator.ts';
 import type { BookedSubtree } from './subtrees.ts';
 
 /** The writer that memblock's giving memory to the page allocator is known as. */
@@ -23,6 +23,7 @@ export interface KernelEntry {
   readonly kernel: SimulatedKernel;
   /** 1 for the first. */
   readonly number: number;
+  /** With the names of its quirks: `7.1 with unpreserve-ignores-nodes`. */
   readonly release: string;
   readonly cmdline: string;
   readonly ledger: KernelLedger;
@@ -109,12 +110,12 @@ export class RunState {
     return fall !== undefined || start.kind === 'panic' || start.kind === 'oops';
   }
 
-  addKernel(kernel: SimulatedKernel, release: string, cmdline: string): KernelEntry {
+  addKernel(kernel: SimulatedKernel, { release, quirks = [], cmdline }: BootRequest): KernelEntry {
     const { start } = kernel;
     const entry: KernelEntry = {
       kernel,
       number: this.kernels.length + 1,
-      release,
+      release: quirks.length === 0 ? release : `${release} with ${quirks.join(', ')}`,
       cmdline,
       ledger: emptyLedger(),
       outcome: start.kind,

@@ -76,6 +76,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   const request = (spec: KexecSpec): BootRequest => {
     now = {
       release: spec.release ?? now.release,
+      quirks: spec.quirks ?? (spec.release === undefined ? now.quirks : []),
       cmdline: spec.cmdline ?? now.cmdline,
       config: { ...now.config, ...spec.config },
     };
@@ -89,7 +90,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
     };
   };
   const first = request({});
-  run.addKernel(SimulatedKernel.boot(machine, first), first.release, first.cmdline);
+  run.addKernel(SimulatedKernel.boot(machine, first), first);
   if (options.faultsOf === undefined) checkFirstKernel(run, scenario);
   noteReserveMem(run);
   run.observer.booted?.(run, run.entry);

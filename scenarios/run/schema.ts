@@ -44,6 +44,10 @@ export const PAGE_SIZE_NAMES = ['4K', '16K', '64K'] as const;
 const pageSize = z.enum(PAGE_SIZE_NAMES);
 const release = z.union([z.string(), z.number()]).transform(String).describe('a release in quotes: "7.3", "6.17.8"');
 
+const quirks = z
+  .array(z.string())
+  .describe('code paths of old trees that the release is given back, by name: docs/regressions.md has them');
+
 /** Build options; those of tests (LIVEUPDATE_TEST, TEST_KEXEC_HANDOVER) are off unless a file turns them on. */
 const config = z.strictObject({
   KEXEC_HANDOVER_DEBUG: z.boolean().optional(),
@@ -151,6 +155,7 @@ const where = {
 
 const kexec = z.strictObject({
   release: release.optional(),
+  quirks: quirks.optional().describe('its quirks; without a release, those of the kernel before'),
   cmdline: z.string().optional(),
   config: config.optional(),
   pageSize: pageSize.optional().describe('of the new kernel: what no kernel supports, and none refuses'),
@@ -283,6 +288,7 @@ export const scenarioSchema = z.strictObject({
   kernel: z
     .strictObject({
       release: release.default('7.3'),
+      quirks: quirks.default([]),
       cmdline: z.string().default('kho=on liveupdate=on'),
       config: config.optional(),
     })

@@ -10,6 +10,7 @@ import { handoffOf } from '../../kernel/kexec/kexec.ts';
 import type { OutgoingMap } from '../../kernel/kho/memory-map.ts';
 import type { Luo } from '../../kernel/liveupdate/luo.ts';
 import type { LogSink } from '../../kernel/log.ts';
+import { withQuirks } from '../../kernel/quirks.ts';
 import { releaseByName } from '../../kernel/release.ts';
 import type { BootHandoff, Machine } from '../../machine/index.ts';
 import { InputError } from '../input-error.ts';
@@ -22,6 +23,8 @@ import { InputError } from '../input-error.ts';
 /** What starts a kernel. */
 export interface BootRequest {
   readonly release: string;
+  /** Named quirks that the release is given beside its own. */
+  readonly quirks?: readonly string[] | undefined;
   readonly cmdline: string;
   readonly config: Partial<KernelConfig>;
   readonly image?: KernelImage | undefined;
@@ -69,8 +72,9 @@ export class SimulatedKernel {
 
   /** Boots a kernel on a machine that was switched on or jumped. What goes wrong in the kernel is in `start`. */
   static boot(machine: Machine, request: BootRequest): SimulatedKernel {
-    const release = releaseByName(request.release);
-    if (release === undefined) throw new InputError({ message: `there is no release '${request.release}'` });
+    const named = releaseByName(request.release);
+    if (named === undefined) throw new InputError({ message: `there is no release '${request.release}'` });
+    const release = withQuirks(named, request.quirks ?? []);
     const number = machine.generation + 1;
     // Provenance names the boot step: "kernel 2: mm_core_init: memblock_free_all".
     const names = bootSteps(release).map((step) => step.name);

@@ -131,6 +131,16 @@ describe('what is wrong in a file is said with its line and a way out', () => {
       /^plan\.yaml:3: there is no release '7\.33'\n {2}hint: one of .*7\.3/,
     ],
     [
+      'an unknown quirk',
+      PLAN.replace('release: "7.3", cmdline', 'release: "7.1", quirks: [unpreserve-ignore-nodes], cmdline'),
+      /^plan\.yaml:3: there is no quirk 'unpreserve-ignore-nodes'\n {2}hint: did you mean 'unpreserve-ignores-nodes'/,
+    ],
+    [
+      'an unknown quirk of a next kernel',
+      PLAN.replace('kexec: { release: "7.3" }', 'kexec: { quirks: [old] }'),
+      /^plan\.yaml:7: there is no quirk 'old'\n {2}hint: one of .*unpreserve-ignores-nodes/,
+    ],
+    [
       'no such object',
       PLAN.replace('intact: [cache', 'intact: [cash'),
       "plan.yaml:11: nothing is called 'cash' here\n  hint: did you mean 'cache'?",

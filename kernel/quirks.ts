@@ -1,0 +1,63 @@
+import type { Release, ReleaseQuirks } from './release.ts';
+
+/*
+ * Bugs that no release modelled here has, because they were fixed before it came out, or that should be looked at in a
+ * kernel which doesn't have them: with one of these names a release gets the old code path back.
+ */
+
+/** A code path that a release can be given back by name. */
+export interface NamedQuirk {
+  /** As scenarios write it. */
+  readonly name: string;
+  /** What a kernel with it does. */
+  readonly what: string;
+  /** The trees that had it. */
+  readonly had: string;
+  /** Its row in the list of bugs fixed after merge. */
+  readonly row: number;
+  /** The switches that it sets. */
+  readonly sets: Partial<ReleaseQuirks>;
+}
+
+/** All of them, by row. */
+export const NAMED_QUIRKS: readonly NamedQuirk[] = [
+  {
+    name: 'unpreserve-ignores-nodes',
+    what: 'unpreserving a range does not lower orders at node borders, and misses blocks that preserving lowered',
+    had: '7.1 before its release, since preserving splits at nodes',
+    row: 18,
+    sets: { unpreserveSplitsAtNodes: false },
+  },
+];
+
+/** The named quirk, undefined when there is none of that name. */
+export function quirkByName(name: string): NamedQuirk | undefined {
+  return NAMED_QUIRKS.find((quirk) => quirk.name === name);
+}
+
+const derived = new WeakMap<Release, Map<string, Release>>();
+
+/**
+ * The release with the code paths of these quirks. Made once for each choice and kept, so that its contracts are compiled
+ * once too; without any it is the release itself.
+ * @throws RangeError for a name that `quirkByName` does not know.
+ */
+export function withQuirks(release: Release, names: readonly string[]): Release {
+  if (names.length === 0) return release;
+  let byNames = derived.get(release);
+  if (byNames === undefined) derived.set(release, (byNames = new Map()));
+  const key = [...new Set(names)].sort().join();
+  let made = byNames.get(key);
+  if (made === undefined) byNames.set(key, (made = derive(release, names)));
+  return made;
+}
+
+function derive(release: Release, names: readonly string[]): Release {
+  let { quirks } = release;
+  for (const name of names) {
+    const quirk = quirkByName(name);
+    if (quirk === undefined) throw new RangeError(`there is no quirk '${name}'`);
+    quirks = { ...quirks, ...quirk.sets };
+  }
+  return { ...release, quirks };
+}

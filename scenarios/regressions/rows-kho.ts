@@ -1,0 +1,159 @@
+import { LARGE, type NotShown, type Regression, SMALL, TWO_NODES } from './regression.ts';
+
+/** Rows 1 to 31: KHO itself. */
+export const KHO_REGRESSIONS: readonly Regression[] = [
+  {
+    row: 2,
+    what: 'bitmaps of another size under the same name: the wrong pages come back',
+    bad: { release: '6.17.8' },
+    good: { release: '6.17.9' },
+    pageSize: '4K',
+    shows: '300 scattered folios; 6.17.9, which reads a page for each bitmap, takes over',
+    scenario: `${SMALL}
+steps:
+  - preserve folios: { order: 0, count: 300, scatter: true, as: cache }
+  - kexec: { release: "6.17.9" }
+expect: { intact: [cache] }`,
+  },
+  {
+    row: 3,
+    what: 'the tree lacks a level with pages of 16K',
+    bad: { release: '7.1-rc5' },
+    good: { release: '7.1' },
+    pageSize: '16K',
+    shows: '20 folios; the key’s topmost bit has no table, and the next kernel finds other pages',
+    scenario: `${SMALL}
+steps:
+  - preserve folios: { order: 0, count: 20, as: cache }
+  - kexec
+expect: { intact: [cache] }`,
+  },
+  {
+    row: 10,
+    what: 'a range of several pages comes back as one compound page',
+    bad: { release: '6.18' },
+    good: { release: '6.19' },
+    pageSize: '4K',
+    shows: 'a range of 16 pages; it comes back with the order of its blocks',
+    scenario: `${SMALL}
+steps:
+  - preserve pages: { count: 16, as: range }
+  - kexec
+expect: { intact: [range] }`,
+  },
+  {
+    row: 11,
+    what: 'restoring twice is not noticed',
+    bad: { release: '6.17.9' },
+    good: { release: '6.18' },
+    pageSize: '4K',
+    shows: 'a second restore of a folio; it succeeds',
+    scenario: `${SMALL}
+steps:
+  - preserve folios: { order: 0, as: cache }
+  - kexec
+  - restore: cache
+    expect: ENOENT`,
+  },
+  {
+    row: 12,
+    what: 'restoring a page that was never preserved is accepted',
+    bad: { release: '6.17.9' },
+    good: { release: '6.18' },
+    pageSize: '4K',
+    shows: 'a restore of a page that this kernel allocated itself; it succeeds',
+    scenario: `${SMALL}
+steps:
+  - alloc: { order: 0, as: stranger }
+  - restore: stranger
+    expect: ENOENT`,
+  },
+  {
+    row: 18,
+    what: 'unpreserving does not split at node borders where preserving does',
+    bad: { release: '7.1', quirks: ['unpreserve-ignores-nodes'] },
+    good: { release: '7.1' },
+    pageSize: '4K',
+    shows: 'a range over a node border is preserved and unpreserved; the next kernel sets its halves aside for nobody',
+    scenario: `${TWO_NODES}
+steps:
+  - preserve pages: { at: 0x60000000, size: 32M, as: guest }
+  - unpreserve: guest
+  - kexec`,
+  },
+  {
+    row: 19,
+    what: 'a folio of 1 GiB is refused by the kernel that restores it',
+    bad: { release: '7.0' },
+    good: { release: '7.1' },
+    pageSize: '4K',
+    shows: 'a folio of 1 GiB; it is preserved, and restoring it fails',
+    scenario: `${LARGE}
+steps:
+  - preserve folios: { size: 1G, at: 0x80000000, as: guest }
+  - kexec
+expect: { intact: [guest] }`,
+  },
+  {
+    row: 24,
+    what: 'a subtree for which there is no room leaves half a node, and libfdt’s number as the error',
+    bad: { release: '7.0' },
+    good: { release: '7.1' },
+    pageSize: '4K',
+    shows: 'adding a subtree fails once; the second attempt finds the half-made node of the first',
+    scenario: `${SMALL}
+steps:
+  - fault: { at: kho.add-subtree }
+  - add subtree: { name: config, size: 100 }
+    expect: ENOMEM
+  - add subtree: { name: config, size: 100 }
+  - kexec
+expect: { intact: [config] }`,
+  },
+  {
+    row: 29,
+    what: 'a finalisation that fails forgets what clients preserved',
+    bad: { release: '6.18' },
+    good: { release: '6.19' },
+    pageSize: '4K',
+    shows: 'a finalisation without memory for a chunk, then one with; the pages are gone',
+    scenario: `${SMALL}
+steps:
+  - preserve folios: { order: 0, count: 20, as: cache }
+  - fault: { at: chunk-list.alloc-chunk }
+  - kexec: {}
+    expect: ENOMEM
+  - kexec
+expect: { intact: [cache] }`,
+  },
+];
+
+const NO_TRACE = 'leaves no trace in bytes or page states';
+const NO_SCENARIO = 'no scenario shows it yet';
+const NOT_MODELLED = 'what it is about is not modelled';
+
+/** Of these, what no scenario shows. */
+export const KHO_NOT_SHOWN: readonly NotShown[] = [
+  { row: 1, what: 'bitmaps in memory that the next kernel overwrites', why: NO_SCENARIO },
+  { row: 4, what: 'a key wider than the tree becomes another page’s', why: NO_SCENARIO },
+  { row: 5, what: 'the walk over a vmalloc chunk with every slot full reads past its end', why: NO_SCENARIO },
+  { row: 6, what: 'unpreserving a vmalloc area of a higher order leaves pages preserved', why: NO_SCENARIO },
+  { row: 7, what: 'unpreserving never ends', why: NO_SCENARIO },
+  { row: 8, what: 'a page of a vmalloc chunk is given to kfree()', why: NOT_MODELLED },
+  { row: 9, what: 'a vmalloc area of a higher order comes back with one page repeated', why: NO_SCENARIO },
+  { row: 13, what: 'kmemleak scans scratch that is not mapped', why: NOT_MODELLED },
+  { row: 14, what: 'a NUMA node without memory turns KHO off', why: NO_SCENARIO },
+  { row: 15, what: 'an early mapping is leaked when populate fails', why: NO_TRACE },
+  { row: 16, what: 'the successor walks a map at address 0', why: NO_SCENARIO },
+  { row: 17, what: 'a block spans two NUMA nodes', why: NO_SCENARIO },
+  { row: 20, what: 'the size of a block overflows an int', why: NO_SCENARIO },
+  { row: 21, what: 'struct pages are written that are not initialised yet', why: NO_SCENARIO },
+  { row: 22, what: 'scratch loses its CMA migratetype to deferred initialisation', why: NO_SCENARIO },
+  { row: 23, what: 'KASAN reports a restored vmalloc area', why: NOT_MODELLED },
+  { row: 25, what: 'debugfs shows a blob as if it were an FDT', why: NOT_MODELLED },
+  { row: 26, what: 'scratch is not aligned as CMA wants it', why: NO_SCENARIO },
+  { row: 27, what: 'allocation tags are wrong for restored pages', why: NOT_MODELLED },
+  { row: 28, what: 'a table entry leads to a freed node', why: NO_SCENARIO },
+  { row: 30, what: 'KHO is on in a crash kernel', why: NO_SCENARIO },
+  { row: 31, what: 'boot-time huge pages make scratch too large', why: NO_SCENARIO },
+];
