@@ -4,9 +4,9 @@ import {
   orderForSize,
   type Pfn,
   type PhysAddr,
-  pattern,
   pfnOf,
   physOf,
+  ramp,
 } from '../../machine/index.ts';
 import type { TestContract } from '../abi/contract.ts';
 import type { KernelContext } from '../context.ts';
@@ -108,7 +108,7 @@ export class TestKho {
         return ENOMEM;
       }
       this.folios.push({ pfn, order: order as Order });
-      memory.fillPages(pfn, 2 ** order, pattern(random.u32()));
+      memory.fillPages(pfn, 2 ** order, ramp(random.u32()));
       this.#csum = csumPartial(arch, memory, pfn, 2 ** order, this.#csum);
       allocated += page.sizeBytes * 2 ** order;
     }
