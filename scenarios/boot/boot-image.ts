@@ -54,6 +54,12 @@ export interface BootDocument {
 const READ_BYTES = 2 ** 20;
 
 /**
+ * So much of a file may be holes. What preserves a memfd fills them first, so that a size far beyond the folios is one
+ * that nobody wrote; reading it to the end would show zeroes, by the TiB.
+ */
+const MOST_HOLE_BYTES = 2 ** 26;
+
+/**
  * Boots a simulated kernel on captured memory, with the boot code that `run` uses, and retrieves every file as a user
  * would right after boot. The memory is written to: it cannot be booted twice.
  */
@@ -128,10 +134,6 @@ function retrieveFiles(kernel: Kernel, known: BootSubject['knownFiles']): Record
   const { luo } = kernel;
   if (luo === undefined) return {};
   const files: Record<string, BootedFile> = {};
-  const largestFile = Math.max(
-    2 ** 28,
-    kernel.ctx.map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0),
-  );
   const result = kernel.call(() => {
     const device = luo.open();
     if (isErrno(device)) {
@@ -148,7 +150,8 @@ function retrieveFiles(kernel: Kernel, known: BootSubject['knownFiles']): Record
       if (session.direction !== 'incoming') continue;
       for (const file of session.files) want(session.name, file.token);
     }
-    for (const [session, tokens] of wanted) retrieveSession(device, session, [...tokens], largestFile, files);
+    for (const [session, tokens] of wanted)
+      retrieveSession(device, session, [...tokens], kernel.ctx.page.sizeBytes, files);
     device.close();
   });
   // The process that retrieves dies with an oops, and with it what it had read.
@@ -159,7 +162,7 @@ function retrieveSession(
   device: LuoDevice,
   name: string,
   tokens: string[],
-  largestFile: number,
+  pageBytes: number,
   files: Record<string, BootedFile>,
 ): void {
   const session = device.retrieveSession(name);
@@ -171,15 +174,14 @@ function retrieveSession(
     }
     const file = session.retrieveFd(BigInt(token));
     if (isErrno(file)) files[key] = { error: errnoName(file).slice(1) };
-    else if (file instanceof Memfd) files[key] = readMemfd(file, largestFile);
+    else if (file instanceof Memfd) files[key] = readMemfd(file, pageBytes);
     else files[key] = { error: 'not a memfd' };
   }
 }
 
-/** @param largestFile sizes beyond this are nonsense that nobody would read to the end. */
-function readMemfd(file: Memfd, largestFile: number): BootedFile {
+function readMemfd(file: Memfd, pageBytes: number): BootedFile {
   const { inode } = file;
-  if (inode.sizeBytes > largestFile) return { error: 'EFBIG' };
+  if (inode.sizeBytes > inode.cache.nrPages * pageBytes + MOST_HOLE_BYTES) return { error: 'EFBIG' };
   const hash = createHash('sha256');
   for (let at = 0; at < inode.sizeBytes; at += READ_BYTES) hash.update(inode.read(at, READ_BYTES));
   return { size: inode.sizeBytes, pos: inode.pos, seals: inode.seals, sha256: hash.digest('hex') };

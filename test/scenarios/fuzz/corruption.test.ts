@@ -6,6 +6,7 @@ import {
   fdtBytePatches,
   type Patch,
   randomPatches,
+  u64Bytes,
 } from '../../../scenarios/fuzz/corruption.ts';
 import { exportedBench, realBench } from './images.ts';
 
@@ -47,6 +48,19 @@ test('every try starts from the same memory', () => {
   expect(bench.attempt([{ phys: fdt, bytes: Uint8Array.of(0) }]).outcome).toBe('cold-boot');
   expect({ ...bench.attempt([]), milliseconds: 0 }).toEqual(clean);
 });
+
+test.each(['linux-7.3.4-arm64-4k', 'linux-7.3.4-arm64-64k'])(
+  'the size of a memfd is believed as far as there are folios, and %s is not read for TiBs of zeroes',
+  (name) => {
+    const bench = realBench(name);
+    const struct = bench.metadata.find(({ what }) => what.startsWith('memfd struct'));
+    const key = struct === undefined ? '' : struct.what.replace(/.*session "(.*)" \/ file (.*)/, '$1/$2');
+    const sized = (size: bigint) =>
+      bench.attempt([{ phys: (struct?.phys ?? 0) + 8, bytes: u64Bytes(size) }]).files[key];
+    expect(sized(2n ** 20n)).toMatchObject({ size: 2 ** 20 });
+    for (const size of [2n ** 31n - 1n, 2n ** 32n - 1n, 2n ** 52n]) expect(sized(size)).toEqual({ error: 'EFBIG' });
+  },
+);
 
 test('changed bytes all over the root FDT end with an outcome', () => {
   const bench = realBench('linux-7.3.4-arm64-4k');
