@@ -22,6 +22,13 @@ export interface NamedQuirk {
 /** All of them, by row. */
 export const NAMED_QUIRKS: readonly NamedQuirk[] = [
   {
+    name: 'preserve-ignores-nodes',
+    what: 'a range is preserved in blocks that may lie on two nodes, and what initialises deferred struct pages takes one for all',
+    had: 'up to 7.0, where a struct page has its own node; with deferred struct pages, trees before 7.2',
+    row: 17,
+    sets: { splitsAtNodes: false },
+  },
+  {
     name: 'unpreserve-ignores-nodes',
     what: 'unpreserving a range does not lower orders at node borders, and misses blocks that preserving lowered',
     had: '7.1 before its release, since preserving splits at nodes',

@@ -1,5 +1,5 @@
 import { PageFlag, type PageStates } from '../../kernel/mm/page-states.ts';
-import { type Pfn, type PhysicalMemory, physOf } from '../../machine/index.ts';
+import { type Pfn, type PhysicalMemory, physOf, type RamBank } from '../../machine/index.ts';
 import type { ExpectedObject } from './expected-object.ts';
 import { PageRanges } from './ranges.ts';
 
@@ -11,7 +11,8 @@ import { PageRanges } from './ranges.ts';
  *   - its content, byte for byte (each page's is unique to seed and frame, so a page in another's place is found);
  *   - that the page allocator did not get it;
  *   - after its client restored it: that it is in use and counted as managed, with the order it was preserved with and the
- *     reference counts of a folio (1, tails 0) or of single pages (1 each).
+ *     reference counts of a folio (1, tails 0) or of single pages (1 each), in struct pages that were initialised;
+ *   - that the struct pages of what is more than one page name the NUMA node that the memory is on.
  * It does not verify:
  *   - pages of zeroes, whose content proves nothing: they are counted as untested;
  *   - memory that nobody asked to preserve, and what kernels keep for themselves;
@@ -36,11 +37,16 @@ export interface MemoryFindings {
   restoredPages: number;
 }
 
-/** Compares one object with RAM and page states. @param pages undefined when there is no kernel left to ask (it fell over). */
+/**
+ * Compares one object with RAM and page states.
+ * @param pages undefined when there is no kernel left to ask (it fell over).
+ * @param banks RAM as the kernel sees it: all on node 0 for one without NUMA.
+ */
 export function checkObject(
   object: ExpectedObject,
   memory: PhysicalMemory,
   pages: PageStates | undefined,
+  banks: readonly RamBank[],
 ): MemoryFindings {
   const findings: MemoryFindings = {
     damaged: new PageRanges(),
@@ -53,7 +59,7 @@ export function checkObject(
   };
   checkContent(object, memory, findings);
   // A reserve_mem region is never restored: the kernel keeps it set aside, and hands it on.
-  if (pages !== undefined && object.kind !== 'reserve_mem') checkStates(object, pages, findings);
+  if (pages !== undefined && object.kind !== 'reserve_mem') checkStates(object, pages, banks, findings);
   return findings;
 }
 
@@ -80,7 +86,12 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-function checkStates(object: ExpectedObject, pages: PageStates, findings: MemoryFindings): void {
+function checkStates(
+  object: ExpectedObject,
+  pages: PageStates,
+  banks: readonly RamBank[],
+  findings: MemoryFindings,
+): void {
   const { starts, nrPagesEach } = object.blocks;
   const restored = object.state === 'restored';
   for (let i = 0; i < starts.length; i++) {
@@ -96,6 +107,7 @@ function checkStates(object: ExpectedObject, pages: PageStates, findings: Memory
       else if (restored) findings.restoredPages += run.nrPages;
     }
     if (restored) checkRestoredBlock(object, start, pages, findings);
+    checkNode(start, nrPagesEach, pages, banks, findings);
   }
 }
 
@@ -105,12 +117,7 @@ function checkSinglePage(pfn: Pfn, restored: boolean, pages: PageStates, finding
   else if (!pages.has(pfn, PageFlag.managed)) findings.unrestored.add(pfn, 1);
   else if (restored) {
     findings.restoredPages++;
-    noteWrong(
-      findings,
-      pfn,
-      1,
-      wrongOf(pages.has(pfn, PageFlag.reserved), pages.order(pfn), 0, pages.refcount(pfn), 1),
-    );
+    noteWrong(findings, pfn, 1, wrongOf(pages.flags(pfn), pages.order(pfn), 0, pages.refcount(pfn), 1));
   }
 }
 
@@ -122,22 +129,37 @@ function checkRestoredBlock(object: ExpectedObject, start: number, pages: PageSt
     if ((flags & (PageFlag.free | PageFlag.managed)) !== PageFlag.managed) continue;
     const isHead = run.start === start;
     const wantedCount = isFolio && !isHead ? 0 : 1;
-    const reserved = (flags & PageFlag.reserved) !== 0;
     // The head of a folio differs from its tails, so it is a run of its own.
     const nrPages = isFolio && isHead ? 1 : run.nrPages;
-    noteWrong(
-      findings,
-      run.start,
-      nrPages,
-      wrongOf(reserved, order, isFolio ? object.order : 0, refcount, wantedCount),
-    );
+    noteWrong(findings, run.start, nrPages, wrongOf(flags, order, isFolio ? object.order : 0, refcount, wantedCount));
     if (nrPages < run.nrPages) noteWrong(findings, run.start + 1, run.nrPages - 1, 'tail pages look like their head');
   }
 }
 
+/** Struct pages that say another node than that of their memory: freed, they go to the wrong one. */
+function checkNode(
+  start: number,
+  nrPages: number,
+  pages: PageStates,
+  banks: readonly RamBank[],
+  findings: MemoryFindings,
+): void {
+  const { sizeBytes } = pages.page;
+  for (const bank of banks) {
+    const first = Math.max(start, bank.base / sizeBytes);
+    const end = Math.min(start + nrPages, (bank.base + bank.sizeBytes) / sizeBytes);
+    if (first >= end) continue;
+    for (const run of pages.runs(first as Pfn, end as Pfn)) {
+      if ((run.state.flags & PageFlag.free) !== 0 || run.state.nid === bank.nid) continue;
+      noteWrong(findings, run.start, run.nrPages, `on node ${run.state.nid} in place of ${bank.nid}`);
+    }
+  }
+}
+
 /** What is wrong with a restored page; empty when nothing is. */
-function wrongOf(reserved: boolean, order: number, wantedOrder: number, refcount: number, wantedCount: number): string {
-  if (reserved) return 'PG_reserved set, as if it were not in use';
+function wrongOf(flags: number, order: number, wantedOrder: number, refcount: number, wantedCount: number): string {
+  if ((flags & PageFlag.reserved) !== 0) return 'PG_reserved set, as if it were not in use';
+  if ((flags & PageFlag.initialised) === 0) return 'its struct page was never initialised';
   if (order !== wantedOrder) return `order ${order}, preserved with ${wantedOrder}`;
   return refcount === wantedCount ? '' : `reference count ${refcount} in place of ${wantedCount}`;
 }

@@ -155,7 +155,8 @@ export function lookBefore(run: RunState, verb: Verb): void {
 function look(run: RunState, final: boolean): void {
   run.entry.lookPending = false;
   const { context } = run.kernel;
-  run.objects.check(context.memory, context.pages, run.entry.ledger, final, (pfn, kind) => run.tell(pfn, kind));
+  const { memory, pages, map } = context;
+  run.objects.check(memory, pages, map.banks, run.entry.ledger, final, (pfn, kind) => run.tell(pfn, kind));
 }
 
 /** By value: the kernel that made them is about to go. */

@@ -6,6 +6,7 @@ import {
   type PhysicalMemory,
   pattern,
   physOf,
+  type RamBank,
   ZERO_FILL,
 } from '../../machine/index.ts';
 import { mix32 } from '../../machine/random.ts';
@@ -152,6 +153,7 @@ export class ObjectLedger {
   check(
     memory: PhysicalMemory,
     pages: PageStates | undefined,
+    banks: readonly RamBank[],
     ledger: KernelLedger,
     final: boolean,
     tell: PageTeller,
@@ -162,7 +164,7 @@ export class ObjectLedger {
       if (object.state !== 'crossed' && object.state !== 'restored') continue;
       const history = this.#history(object);
       if (history.crossings === 0) continue;
-      const findings = checkObject(object, memory, pages);
+      const findings = checkObject(object, memory, pages, banks);
       this.#take(findings, history, ledger, final, tell);
       history.verified++;
       restored += findings.restoredPages;
@@ -216,6 +218,21 @@ export class ObjectLedger {
     if (ledger.leaked.first === undefined) ledger.events.push({ kind: 'leaked', pfn, text: tell(pfn, 'leaked') });
     this.#history(object).leaked.add(pfn, 1);
     ledger.leaked.add(pfn, 1);
+  }
+
+  /**
+   * Compares the frames behind a mapping of an object with those that it was made of: what is in another's place is
+   * damage, whatever the frames hold.
+   */
+  checkMapping(object: ExpectedObject, frames: readonly Pfn[], ledger: KernelLedger, tell: PageTeller): void {
+    const { starts, nrPagesEach } = object.blocks;
+    for (let i = 0; i < object.nrPages; i++) {
+      const pfn = ((starts[Math.floor(i / nrPagesEach)] ?? 0) + (i % nrPagesEach)) as Pfn;
+      if (frames[i] === pfn) continue;
+      if (ledger.damaged.first === undefined) ledger.events.push({ kind: 'damaged', pfn, text: tell(pfn, 'damaged') });
+      this.#history(object).damaged.add(pfn, 1);
+      ledger.damaged.add(pfn, 1);
+    }
   }
 
   /** Pages of the objects that are preserved at this moment. */

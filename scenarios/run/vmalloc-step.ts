@@ -7,8 +7,8 @@ import {
   type VmallocContext,
   writePreservation,
 } from '../../kernel/kho/vmalloc.ts';
-import { vmalloc } from '../../kernel/mm/vmalloc-area.ts';
-import type { Order, PhysAddr } from '../../machine/index.ts';
+import { type VmallocArea, vmalloc } from '../../kernel/mm/vmalloc-area.ts';
+import type { Order, Pfn, PhysAddr } from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
 import type { RunState } from './run-state.ts';
 import type { VmallocSpec } from './schema.ts';
@@ -81,8 +81,18 @@ export function restoreVmallocObject(run: RunState, object: ExpectedObject): 0 |
     context.kho.restoreFree(found.phys);
     if (area === undefined) return ENOENT;
     run.vmallocAreas.set(object.name, area);
+    run.objects.checkMapping(object, framesOf(area), run.entry.ledger, () => mappedElsewhere(run, object));
     return 0;
   });
   if (result !== undefined) object.state = 'restored';
   return result;
+}
+
+function framesOf(area: VmallocArea): Pfn[] {
+  const each = 2 ** area.order;
+  return area.blocks.flatMap((start) => Array.from({ length: each }, (_, i) => (start + i) as Pfn));
+}
+
+function mappedElsewhere(run: RunState, object: ExpectedObject): string {
+  return `'${object.name}' came back with other pages in its mapping; kernel ${run.entry.number}, ${run.stepName()}`;
 }

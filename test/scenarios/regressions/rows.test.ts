@@ -21,8 +21,10 @@ function failures(regression: Regression, kernel: BuggyKernel): string[] {
 
 describe('bugs fixed after merge', () => {
   test.each(REGRESSIONS.map((each) => [each.row, each.what, each] as const))('#%i: %s', (_row, _what, regression) => {
-    const { bad, good } = regression;
-    expect(failures(regression, bad), `${bad.release} has the bug`).not.toEqual([]);
+    const { bad, good, fails = '' } = regression;
+    const wrong = failures(regression, bad);
+    expect(wrong, `${bad.release} has the bug`).not.toEqual([]);
+    expect(wrong.join('\n')).toContain(fails);
     expect(failures(regression, good), `${good.release} has the fix`).toEqual([]);
   });
 });
