@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.long.test.ts'],
-    pool: 'threads',
+    // A process for each file: CPU time and memory are counted by process.
+    pool: 'forks',
     testTimeout: 3_600_000,
   },
 });

@@ -60,6 +60,13 @@ export class PageCache {
     return folioAt(run, Math.floor((index - run.index) / 2 ** run.order));
   }
 
+  /** How many pages from page `index` on lie one behind the other in memory, with the flags that they share; undefined for a hole. */
+  extent(index: number): { readonly pfn: Pfn; readonly nrPages: number; readonly flags: FolioFlags } | undefined {
+    const run = this.#runs[this.#position(index)];
+    if (run === undefined || run.index > index) return undefined;
+    return { pfn: (run.pfn + index - run.index) as Pfn, nrPages: endOf(run) - index, flags: run.flags };
+  }
+
   /** The first page at or behind `index` that a folio holds, Infinity when there is none. */
   nextPage(index: number): number {
     const run = this.#runs[this.#position(index)];

@@ -142,12 +142,18 @@ export class ShmemFile {
   read(offset: number, sizeBytes: number): Uint8Array {
     const nr = Math.max(0, Math.min(sizeBytes, this.sizeBytes - offset));
     const out = new Uint8Array(nr);
-    this.#forEachPage(offset, nr, (page, within, part, done) => {
-      const folio = this.cache.find(page);
-      if (folio === undefined || (folio.flags & FolioFlag.uptodate) === 0) return;
-      const phys = (folio.pfn + page - folio.index) * this.#pageBytes + within;
-      out.set(this.#mm.memory.readBytes(phys as PhysAddr, part), done);
-    });
+    const pageBytes = this.#pageBytes;
+    for (let done = 0; done < nr; ) {
+      const within = (offset + done) % pageBytes;
+      const page = (offset + done - within) / pageBytes;
+      const extent = this.cache.extent(page);
+      const nrPages = extent?.nrPages ?? this.cache.nextPage(page) - page;
+      const part = Math.min(nrPages * pageBytes - within, nr - done);
+      if (extent !== undefined && (extent.flags & FolioFlag.uptodate) !== 0) {
+        out.set(this.#mm.memory.readBytes((extent.pfn * pageBytes + within) as PhysAddr, part), done);
+      }
+      done += part;
+    }
     return out;
   }
 

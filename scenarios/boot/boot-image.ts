@@ -51,7 +51,7 @@ export interface BootDocument {
 }
 
 /** Files are hashed in pieces of this size. */
-const READ_BYTES = 2 ** 20;
+const READ_BYTES = 2 ** 16;
 
 /**
  * So much of a file may be holes. What preserves a memfd fills them first, so that a size far beyond the folios is one

@@ -68,7 +68,7 @@ export class CorruptionBench {
   #clean: MemoryVersion;
   #cleanBytes: number;
 
-  /** @param now a clock in milliseconds, to see which try takes long. */
+  /** @param now a clock in milliseconds (CPU time where it can be had), to see which try takes long. */
   constructor(source: CorruptionSource, now: () => number, release?: Release) {
     this.#source = source;
     this.#now = now;
@@ -117,10 +117,12 @@ export class CorruptionBench {
   }
 
   #reset(): void {
-    if (this.#memory.committedBytes - this.#cleanBytes < RELOAD_BYTES) {
-      this.#memory.restore(this.#clean);
-      return;
-    }
+    if (this.#memory.committedBytes - this.#cleanBytes < RELOAD_BYTES) this.#memory.restore(this.#clean);
+    else this.reload();
+  }
+
+  /** Fetches a fresh copy of memory: the bench then holds what it did when it was made. */
+  reload(): void {
     this.#memory = this.#source.load();
     this.#clean = this.#memory.mark();
     this.#cleanBytes = this.#memory.committedBytes;
@@ -162,14 +164,27 @@ export function randomPatch(random: Random, metadata: readonly MetadataPage[]): 
   return { phys: phys - (phys % 8), bytes: u64Bytes(value) };
 }
 
+/** A try that took long, with what would repeat it by `--patch`. */
+export interface SlowAttempt {
+  readonly milliseconds: number;
+  readonly patch: string;
+}
+
 /** What many tries came to. */
 export interface CorruptionSummary {
+  /** How many tries ended so, by outcome. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly withFindings: number;
-  /** The slowest, with what would repeat it by `--patch`. */
-  readonly slowest: { readonly milliseconds: number; readonly patch: string };
+  /** The ten slowest, the slowest first. */
+  readonly slowest: readonly SlowAttempt[];
   /** Exceptions, each with its patch. */
   readonly exceptions: readonly string[];
+}
+
+const NR_SLOWEST = 10;
+
+function slowestOf(attempts: SlowAttempt[]): SlowAttempt[] {
+  return attempts.sort((a, b) => b.milliseconds - a.milliseconds).slice(0, NR_SLOWEST);
 }
 
 /** `PHYS:HEX`, as the command line takes it. */
@@ -182,20 +197,36 @@ export function attemptAll(bench: CorruptionBench, patches: Iterable<Patch>): Co
   const outcomes: Record<string, number> = {};
   const exceptions: string[] = [];
   let withFindings = 0;
-  let slowest = { milliseconds: 0, patch: '' };
+  let slowest: SlowAttempt[] = [];
   for (const patch of patches) {
     try {
       const attempt = bench.attempt([patch]);
       outcomes[attempt.outcome] = (outcomes[attempt.outcome] ?? 0) + 1;
       if (attempt.findings.length > 0) withFindings++;
-      if (attempt.milliseconds > slowest.milliseconds) {
-        slowest = { milliseconds: attempt.milliseconds, patch: patchText(patch) };
+      if (attempt.milliseconds > (slowest[NR_SLOWEST - 1]?.milliseconds ?? 0)) {
+        slowest = slowestOf([...slowest, { milliseconds: attempt.milliseconds, patch: patchText(patch) }]);
       }
     } catch (error) {
       exceptions.push(`${patchText(patch)}: ${error instanceof Error ? error.stack : error}`);
     }
   }
   return { outcomes, withFindings, slowest, exceptions };
+}
+
+/** Several summaries as one. */
+export function summedUp(summaries: readonly CorruptionSummary[]): CorruptionSummary {
+  const outcomes: Record<string, number> = {};
+  for (const summary of summaries) {
+    for (const [outcome, count] of Object.entries(summary.outcomes)) {
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + count;
+    }
+  }
+  return {
+    outcomes,
+    withFindings: summaries.reduce((sum, each) => sum + each.withFindings, 0),
+    slowest: slowestOf(summaries.flatMap((each) => each.slowest)),
+    exceptions: summaries.flatMap((each) => each.exceptions),
+  };
 }
 
 /**
