@@ -15,6 +15,8 @@ export interface Fill {
   readonly seed: number;
   /** Where an `image` comes from. */
   readonly source?: PageSource;
+  /** For pages that were copied whole: each holds what the fill gives the page `shift` further on. */
+  readonly shift?: number;
 }
 
 /** Content of pages that is kept elsewhere, too large to be copied. */
@@ -40,6 +42,16 @@ export function ramp(seed: number): Fill {
   return { kind: 'ramp', seed };
 }
 
+/** What pages that `fill` gave their content hold after a copy to `distance` pages further on. */
+export function copiedFill(fill: Fill, distance: number): Fill {
+  return fill.kind === 'zero' ? fill : { ...fill, shift: (fill.shift ?? 0) - distance };
+}
+
+/** Whether two fills give every page the same content. */
+export function sameFill(a: Fill, b: Fill): boolean {
+  return a.kind === b.kind && a.seed === b.seed && (a.shift ?? 0) === (b.shift ?? 0);
+}
+
 /** The content that a source has for each page. */
 export function imageFill(source: PageSource, seed: number): Fill {
   return { kind: 'image', seed, source };
@@ -54,17 +66,18 @@ export function generatePage(fill: Fill, pfn: number, words: Uint32Array): void 
     words.fill(0);
     return;
   }
+  const of = pfn + (fill.shift ?? 0);
   if (fill.source !== undefined) {
-    fill.source.readPage(pfn, words);
+    fill.source.readPage(of, words);
     return;
   }
   if (fill.kind === 'ramp') {
-    const { start, step } = rampOf(fill.seed, pfn);
+    const { start, step } = rampOf(fill.seed, of);
     for (let i = 0, word = start; i < words.length; i++, word += step) words[i] = word;
     return;
   }
   let state = mix32(fill.seed ^ (fill.kind === 'junk' ? 0x6a75_6e6b : 0x7061_7474));
-  state = mix32(state ^ (pfn >>> 0)) ^ mix32(Math.floor(pfn / 0x1_0000_0000) + 0x9e37);
+  state = mix32(state ^ (of >>> 0)) ^ mix32(Math.floor(of / 0x1_0000_0000) + 0x9e37);
   if (state === 0) state = 0x6b68_6f21;
   const quarter = words.length >>> 2;
   if (words.length % 4 !== 0 || quarter < SHORTEST_LANE) {
@@ -99,7 +112,7 @@ function rampOf(seed: number, pfn: number): { readonly start: number; readonly s
 export function sumOfFill(fill: Fill, pfn: number, nrWords: number): number | undefined {
   if (fill.kind === 'zero') return 0;
   if (fill.kind !== 'ramp') return undefined;
-  const { start, step } = rampOf(fill.seed, pfn);
+  const { start, step } = rampOf(fill.seed, pfn + (fill.shift ?? 0));
   return nrWords * start + step * ((nrWords * (nrWords - 1)) / 2);
 }
 

@@ -1,5 +1,5 @@
 import { DeadMachineError, MachineFault } from './fault.ts';
-import { type Fill, generatePage, ZERO_FILL } from './fill.ts';
+import { type Fill, generatePage, sameFill, ZERO_FILL } from './fill.ts';
 import type { RamBank } from './memory-map.ts';
 import type { PageSize } from './page-size.ts';
 import { hexOfHalves, type Pfn, type PhysAddr } from './units.ts';
@@ -291,6 +291,15 @@ export class PhysicalMemory {
     return frame;
   }
 
+  /**
+   * As `frameForWrite`, for a caller that writes the whole page: what a fill would give it is not made first.
+   * @throws MachineFault outside RAM.
+   */
+  frameForOverwrite(pfn: Pfn): number {
+    if (this.frameForRead(pfn) === 0) this.fillPages(pfn, 1, ZERO_FILL);
+    return this.frameForWrite(pfn);
+  }
+
   /** The slab of 32-bit words that a frame lies in: its first word is at `frameWordOffset(frame)`. */
   frameWords(frame: number): Uint32Array {
     return this.#live.slabs[frame >>> this.#framesPerSlabShift]!;
@@ -422,7 +431,7 @@ export class PhysicalMemory {
   #recipe(fill: Fill): number {
     const store = this.#live;
     if (fill.kind === 'zero' && this.#writer === 0) return 0;
-    const key = `${fill.kind}:${fill.seed}:${this.#writer}`;
+    const key = `${fill.kind}:${fill.seed}:${fill.shift ?? 0}:${this.#writer}`;
     let index = store.recipeIndex.get(key);
     if (index === undefined) {
       index = store.recipes.push({ fill, writer: this.#writer }) - 1;
@@ -488,7 +497,7 @@ export class PhysicalMemory {
   /** Whether a page holds exactly what `fill` gives it. Free of charge for a page that was never written since. */
   holdsFill(pfn: Pfn, fill: Fill): boolean {
     const backing = this.backing(pfn);
-    if (backing.kind === 'fill') return backing.fill.kind === fill.kind && backing.fill.seed === fill.seed;
+    if (backing.kind === 'fill') return sameFill(backing.fill, fill);
     generatePage(fill, pfn, this.#scratchPage);
     const words = this.#frameContent(backing.frame);
     for (let i = 0; i < words.length; i++) if (words[i] !== this.#scratchPage[i]) return false;

@@ -1,4 +1,4 @@
-import { type Order, type Pfn, type PhysicalMemory, ZERO_FILL } from '../../machine/index.ts';
+import { copiedFill, type Fill, type Order, type Pfn, type PhysicalMemory, sameFill } from '../../machine/index.ts';
 import type { Folio } from '../kho/kho.ts';
 import type { KernelLog } from '../log.ts';
 import type { AllocOptions, BulkPageAllocator } from './page-allocator.ts';
@@ -51,20 +51,29 @@ export function isCma(pages: PageStates, folio: Folio): boolean {
   return pages.has(folio.pfn, PageFlag.cma);
 }
 
-/** Copies whole frames. Frames that are zero stay free of charge. */
+/** Copies whole frames. What a fill gave its content stays free of charge. */
 export function copyFrames(memory: PhysicalMemory, from: Pfn, to: Pfn, nrPages: number): void {
-  for (let i = 0; i < nrPages; i++) {
-    const source = (from + i) as Pfn;
+  let done = 0;
+  while (done < nrPages) {
+    const source = (from + done) as Pfn;
     const backing = memory.backing(source);
-    if (backing.kind === 'fill' && backing.fill.kind === 'zero') {
-      memory.fillPages((to + i) as Pfn, 1, ZERO_FILL);
+    if (backing.kind === 'fill') {
+      let end = done + 1;
+      while (end < nrPages && isFilledWith(memory, (from + end) as Pfn, backing.fill)) end++;
+      memory.fillPages((to + done) as Pfn, end - done, copiedFill(backing.fill, to - from));
+      done = end;
       continue;
     }
-    const frame = memory.frameForWrite((to + i) as Pfn);
-    const at = memory.frameWordOffset(frame);
-    memory.frameWords(frame).set(memory.pageWords(source), at);
+    const frame = memory.frameForOverwrite((to + done) as Pfn);
+    memory.frameWords(frame).set(memory.pageWords(source), memory.frameWordOffset(frame));
     memory.generation++;
+    done++;
   }
+}
+
+function isFilledWith(memory: PhysicalMemory, pfn: Pfn, fill: Fill): boolean {
+  const backing = memory.backing(pfn);
+  return backing.kind === 'fill' && sameFill(backing.fill, fill);
 }
 
 /**

@@ -31,6 +31,8 @@ interface Run {
 export class PageCache {
   #runs: Run[] = [];
   #nrPages = 0;
+  /** Where the last search ended: most begin there or one further on. A guess, that any change may make wrong. */
+  #near = 0;
 
   /** Pages of all folios. */
   get nrPages(): number {
@@ -43,6 +45,13 @@ export class PageCache {
 
   /** Position of the first run that ends behind `index`. */
   #position(index: number): number {
+    for (let at = this.#near; at <= this.#near + 1; at++) {
+      const run = this.#runs[at];
+      if (run !== undefined && run.index <= index && index < endOf(run)) {
+        this.#near = at;
+        return at;
+      }
+    }
     let low = 0;
     let high = this.#runs.length;
     while (low < high) {
@@ -50,6 +59,7 @@ export class PageCache {
       if (endOf(this.#runs[middle] as Run) <= index) low = middle + 1;
       else high = middle;
     }
+    this.#near = low;
     return low;
   }
 

@@ -1,4 +1,12 @@
-import { type Fill, type Order, type Pfn, type PhysAddr, pageAlignUp, ZERO_FILL } from '../../machine/index.ts';
+import {
+  copiedFill,
+  type Fill,
+  type Order,
+  type Pfn,
+  type PhysAddr,
+  pageAlignUp,
+  ZERO_FILL,
+} from '../../machine/index.ts';
 import { EINVAL, ENOMEM, EPERM, type Errno } from '../errno.ts';
 import { folioPut, type MmContext, migrateFolio } from './folio.ts';
 import type { AllocOptions } from './page-allocator.ts';
@@ -155,6 +163,17 @@ export class ShmemFile {
       done += part;
     }
     return out;
+  }
+
+  /**
+   * Whether page `index` reads as what `fill` gives the page frame `of` (which may be another than the one that holds
+   * it: folios move). As `read`, but free of charge while the page was never written byte-wise.
+   */
+  pageHoldsFill(index: number, fill: Fill, of: Pfn): boolean {
+    const folio = this.cache.find(index);
+    if (folio === undefined || (folio.flags & FolioFlag.uptodate) === 0) return fill.kind === 'zero';
+    const pfn = (folio.pfn + index - folio.index) as Pfn;
+    return this.#mm.memory.holdsFill(pfn, copiedFill(fill, pfn - of));
   }
 
   /** Writes bytes, growing the file. @returns -EPERM where a seal or a freeze forbids it, -ENOMEM (with what lies before written). */

@@ -1,8 +1,7 @@
 import type { Memfd } from '../../kernel/liveupdate/memfd-file.ts';
 import type { LuoSessionFile } from '../../kernel/liveupdate/session.ts';
 import type { ShmemFile } from '../../kernel/mm/shmem.ts';
-import type { Fill } from '../../machine/index.ts';
-import { generatePage, mix32, type PageSize } from '../../machine/index.ts';
+import { type Fill, generatePage, mix32, type PageSize, type Pfn, ZERO_FILL } from '../../machine/index.ts';
 import type { FileSpec } from './schema.ts';
 
 /** F_SEAL_* under their names in scenario files. */
@@ -85,9 +84,6 @@ export class SessionBook {
   }
 }
 
-/** Bytes that are read back at once. */
-const READ_BYTES = 1 << 20;
-
 /**
  * Reads a file back and compares every byte, size and position: what user space would find.
  * @returns what is wrong, undefined when nothing is.
@@ -102,20 +98,17 @@ export function compareFile(
   if (file.sizeBytes !== spec.memfd) return `size ${file.sizeBytes}, preserved with ${spec.memfd}`;
   if (file.pos !== (spec.pos ?? 0)) return `position ${file.pos}, preserved with ${spec.pos ?? 0}`;
   if (file.seals !== seals) return `seals ${file.seals}, preserved with ${seals}`;
-  const words = new Uint32Array(page.sizeBytes / 4);
-  const content = new Uint8Array(words.buffer);
-  for (let offset = 0; offset < spec.memfd; offset += READ_BYTES) {
-    const bytes = file.read(offset, READ_BYTES);
-    for (let at = 0; at < bytes.length; at += page.sizeBytes) {
-      const index = (offset + at) / page.sizeBytes;
-      const frame = expected.madeFor[index] ?? -1;
-      if (frame < 0) words.fill(0);
-      else generatePage(expected.fill, frame, words);
-      const end = Math.min(page.sizeBytes, bytes.length - at);
-      for (let i = 0; i < end; i++) {
-        if (bytes[at + i] !== content[i]) return `content differs from byte ${offset + at + i} on`;
-      }
-    }
+  for (let index = 0; index * page.sizeBytes < spec.memfd; index++) {
+    const offset = index * page.sizeBytes;
+    const frame = expected.madeFor[index] ?? -1;
+    const fill = frame < 0 ? ZERO_FILL : expected.fill;
+    const whole = offset + page.sizeBytes <= spec.memfd;
+    if (whole && file.pageHoldsFill(index, fill, Math.max(frame, 0) as Pfn)) continue;
+    const words = new Uint32Array(page.sizeBytes / 4);
+    generatePage(fill, frame, words);
+    const content = new Uint8Array(words.buffer);
+    const at = file.read(offset, page.sizeBytes).findIndex((byte, i) => byte !== content[i]);
+    if (at >= 0) return `content differs from byte ${offset + at} on`;
   }
   return undefined;
 }

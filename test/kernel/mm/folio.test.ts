@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { allocFolio, folioGet, folioOf, folioPut, migrateFolio } from '../../../kernel/mm/folio.ts';
-import { junk, type Order, PAGE_SIZES, type Pfn, physAddr } from '../../../machine/index.ts';
+import { copiedFill, junk, type Order, PAGE_SIZES, type Pfn, pattern, physAddr } from '../../../machine/index.ts';
 import { runningMm } from './set-up.ts';
 
 describe.each(PAGE_SIZES)('folios with $name pages', (page) => {
@@ -39,5 +39,21 @@ describe.each(PAGE_SIZES)('folios with $name pages', (page) => {
     expect(mm.memory.readU32(physAddr((moved.pfn + 1) * page.sizeBytes + 8))).toBe(77);
     expect(mm.memory.readU32(physAddr(moved.pfn * page.sizeBytes))).toBe(0);
     expect(mm.memory.holdsFill(folio.pfn, junk(5))).toBe(true);
+  });
+
+  test('a fill that migrates is still what its first frame had, byte for byte, and costs no frame', () => {
+    const mm = runningMm(page, block, block);
+    const folio = allocFolio(mm, 1 as Order, { migratetype: 'movable' });
+    if (folio === undefined) throw new Error('no memory');
+    mm.memory.fillPages(folio.pfn, 2, pattern(9));
+    const before = mm.memory.readBytes(physAddr(folio.pfn * page.sizeBytes), 2 * page.sizeBytes);
+    const once = migrateFolio(mm, folio) ?? folio;
+    const twice = migrateFolio(mm, once) ?? once;
+    expect(new Set([folio.pfn, once.pfn, twice.pfn]).size).toBeGreaterThan(1);
+    expect(mm.memory.backing(twice.pfn).kind).toBe('fill');
+    const after = mm.memory.readBytes(physAddr(twice.pfn * page.sizeBytes), 2 * page.sizeBytes);
+    expect(Buffer.compare(before, after)).toBe(0);
+    expect(mm.memory.holdsFill(twice.pfn, pattern(9))).toBe(twice.pfn === folio.pfn);
+    expect(mm.memory.holdsFill(twice.pfn, copiedFill(pattern(9), twice.pfn - folio.pfn))).toBe(true);
   });
 });
