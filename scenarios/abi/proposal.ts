@@ -1,16 +1,12 @@
-import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Draft, produce } from 'immer';
-import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { InputError, type InputMessage } from '../input-error.ts';
+import { parseYaml, readYamlFile } from '../yaml-file.ts';
 import { type AbiSet, completed, problemOf, releaseWith } from './abi-set.ts';
 import { applyChange, bumpString, ProposalError } from './proposal-apply.ts';
 import { changeSchemas, type ProposalFile, type ProposedChange, proposalSchema } from './proposal-schema.ts';
 import { looksLikeFile, type Subject, subjectByName, unknownSubject } from './subject.ts';
-
-/** The longest proposal that is read. */
-const MAX_FILE_BYTES = 1 << 20;
 
 /** What a `.js` proposal exports. */
 export interface ProposalModule {
@@ -29,17 +25,7 @@ export async function findSubject(name: string): Promise<Subject> {
   const known = subjectByName(name);
   if (known !== undefined) return known;
   if (!looksLikeFile(name)) throw unknownSubject(name);
-  return /\.m?js$/.test(name) ? loadModule(name) : parseProposal(readText(name), name);
-}
-
-function readText(file: string): string {
-  try {
-    if (statSync(file).size > MAX_FILE_BYTES) throw new InputError({ message: 'a proposal has at most 1 MiB', file });
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError({ message: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? error}`, file });
-  }
+  return /\.m?js$/.test(name) ? loadModule(name) : parseProposal(readYamlFile(name), name);
 }
 
 /**
@@ -48,20 +34,8 @@ function readText(file: string): string {
  * @throws InputError with every message there is, each with its line.
  */
 export function parseProposal(text: string, file: string): Subject {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const lineAt = (offset: number) => Math.max(lines.linePos(offset).line, 1);
-  if (document.errors.length > 0) {
-    throw new InputError(
-      document.errors.map((error) => ({
-        message: `not YAML: ${error.message.replaceAll(/\s+/g, ' ')}`,
-        file,
-        line: lineAt(error.pos[0]),
-      })),
-    );
-  }
-  const lineOf = (path: readonly PropertyKey[]) => lineOfPath(document, path, lineAt);
-  const parsed = proposalSchema.safeParse(document.toJS() ?? {});
+  const { value, lineOf } = parseYaml(text, file);
+  const parsed = proposalSchema.safeParse(value ?? {});
   if (!parsed.success) throw new InputError(issuesToMessages(parsed.error.issues, [], file, lineOf));
   return build(parsed.data, file, lineOf);
 }
@@ -155,19 +129,6 @@ function issuesToMessages(
     const what = path.length === 0 ? '' : `${path.map(String).join('.')}: `;
     return { message: `${what}${issue.message}`, file, line: lineOf(path) ?? 1 };
   });
-}
-
-/** The line of the deepest node of a path that is there. */
-function lineOfPath(
-  document: Document,
-  path: readonly PropertyKey[],
-  lineAt: (offset: number) => number,
-): number | undefined {
-  for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return lineAt(node.range[0]);
-  }
-  return undefined;
 }
 
 async function loadModule(file: string): Promise<Subject> {

@@ -1,16 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { PAGE_SIZES, type PageSize, pageSizeByName } from '../../machine/index.ts';
 import { InputError, type InputMessage } from '../input-error.ts';
+import { parseYaml, readYamlFile } from '../yaml-file.ts';
 import { checkMeaning } from './meaning.ts';
 import { nearest } from './nearest.ts';
 import { type ScenarioFile, type StepSpec, scenarioSchema, VERBS, type Verb } from './schema.ts';
-
-/** The longest scenario file that is read: a test plan, not a data set. */
-const MAX_FILE_BYTES = 1 << 20;
-
-const MAX_YAML_ERRORS = 5;
 
 /** A step with what a message about it needs. */
 export interface ScenarioStep {
@@ -38,12 +32,7 @@ export interface Scenario {
 
 /** Reads a scenario file. @throws InputError for everything that is wrong in it, each with its line. */
 export function loadScenario(file: string): Scenario {
-  const stat = statSync(file);
-  if (!stat.isFile()) throw new InputError({ message: 'this is not a file', file });
-  if (stat.size > MAX_FILE_BYTES) {
-    throw new InputError({ message: 'a scenario file has at most 1 MiB', file });
-  }
-  return parseScenario(readFileSync(file, 'utf8'), file);
+  return parseScenario(readYamlFile(file), file);
 }
 
 /**
@@ -52,22 +41,8 @@ export function loadScenario(file: string): Scenario {
  * @throws InputError with every message there is, by line.
  */
 export function parseScenario(text: string, file: string): Scenario {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, intAsBigInt: true, prettyErrors: false });
-  const lineAt = (offset: number) => Math.max(lines.linePos(offset).line, 1);
-  if (document.errors.length > 0) {
-    // Whatever follows the first mistakes of a broken file is noise.
-    throw new InputError(
-      document.errors.slice(0, MAX_YAML_ERRORS).map((error) => ({
-        message: `not YAML: ${error.message.replaceAll(/\s+/g, ' ')}`,
-        file,
-        line: lineAt(error.pos[0]),
-        ...(error.code === 'TAB_AS_INDENT' ? { hint: 'indent with spaces' } : {}),
-      })),
-    );
-  }
-  const lineOf = (path: readonly PropertyKey[]) => lineOfPath(document, path, lineAt);
-  const parsed = scenarioSchema.safeParse(normalise(toPlain(document, file)));
+  const { value, lineOf } = parseYaml(text, file);
+  const parsed = scenarioSchema.safeParse(normalise(value));
   if (!parsed.success) {
     const { issues } = parsed.error;
     // An unknown verb is also "not one step": the first says it better.
@@ -90,28 +65,6 @@ export function parseScenario(text: string, file: string): Scenario {
   const wrong = checkMeaning(scenario);
   if (wrong.length > 0) throw new InputError(wrong);
   return scenario;
-}
-
-function toPlain(document: Document, file: string): unknown {
-  try {
-    return plain(document.toJS());
-  } catch (error) {
-    // yaml refuses aliases that multiply beyond measure, and those that lead nowhere.
-    throw new InputError({ message: `not YAML: ${error instanceof Error ? error.message : error}`, file });
-  }
-}
-
-/** Integers as numbers where a number is exact, as 0x hex where it isn't. */
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : `0x${value.toString(16)}`;
-  }
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
-  }
-  return value;
 }
 
 /** All steps in the order in which they are done, repetitions written out. */
@@ -156,28 +109,6 @@ function pageSizesOf(spec: ScenarioFile): readonly PageSize[] {
   if (asked === undefined) return spec.machine.arch === 'x86_64' ? PAGE_SIZES.slice(0, 1) : PAGE_SIZES;
   const names = Array.isArray(asked) ? asked : [asked];
   return names.flatMap((name) => pageSizeByName(name) ?? []);
-}
-
-function lineOfPath(
-  document: Document,
-  path: readonly PropertyKey[],
-  lineAt: (offset: number) => number,
-): number | undefined {
-  let best: number | undefined;
-  let node: unknown = document.contents;
-  if (isNode(node) && node.range) best = lineAt(node.range[0]);
-  for (const key of path) {
-    if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
-      if (pair === undefined) return best;
-      if (isScalar(pair.key) && pair.key.range) best = lineAt(pair.key.range[0]);
-      node = pair.value;
-    } else {
-      node = document.getIn(path.slice(0, path.indexOf(key) + 1), true);
-      if (isNode(node) && node.range) best = lineAt(node.range[0]);
-    }
-  }
-  return best;
 }
 
 function samePath(a: readonly PropertyKey[], b: readonly PropertyKey[]): boolean {

@@ -126,7 +126,7 @@ changes:
   `);
   expect(messages('base: kho-v4\nchanges:\n  - { geometry: depth, set: "KEY +" }\n')).toMatchInlineSnapshot(`
     [
-      "p.yaml:3: what comes out cannot be compiled: unknown name KEY in "KEY +"",
+      "p.yaml:2: what comes out cannot be compiled: unknown name KEY in "KEY +"",
     ]
   `);
   expect(messages('base: [kho-v4\n')).toMatchInlineSnapshot(`
@@ -136,7 +136,7 @@ changes:
   `);
   expect(messages('base: kho-v4\nchanges:\n  - { geometry: depth, set: 1 }\n')).toMatchInlineSnapshot(`
     [
-      "p.yaml:3: what comes out cannot be compiled: radix-v4 makes no tree of 4K pages: a depth of 1 leaves no table",
+      "p.yaml:2: what comes out cannot be compiled: radix-v4 makes no tree of 4K pages: a depth of 1 leaves no table",
     ]
   `);
 });

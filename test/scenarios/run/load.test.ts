@@ -180,6 +180,12 @@ describe('what is wrong in a file is said with its line and a way out', () => {
     else expect(messagesOf(text)).toMatch(message);
   });
 
+  test('a key that is a list or a mapping is refused where it stands', () => {
+    expect(messagesOf(PLAN.replace('about:', '? [a, b]\n: x\nabout:').replace('machine:', '? {}\n: x\nmachine:'))).toBe(
+      'plan.yaml:2: not YAML: With stringKeys, all keys must be strings',
+    );
+  });
+
   test('several mistakes are all named, by line', () => {
     const text = PLAN.replace('cuont', 'count').replace('nth: 3', 'nth: x').replace('512', '-1').replace('8G', '8Z');
     expect([...messagesOf(text).matchAll(/plan\.yaml:(\d+)/g)].map((match) => match[1])).toEqual(['2', '5', '9']);
