@@ -11,6 +11,11 @@ export class CommandLine {
     });
   }
 
+  /** Name and value of each parameter, in order. */
+  get parameters(): readonly (readonly [string, string | undefined])[] {
+    return this.#parameters;
+  }
+
   /** All values of a parameter, in order; undefined for one given without `=`. */
   all(name: string): (string | undefined)[] {
     return this.#parameters.filter(([key]) => key === name).map(([, value]) => value);
@@ -53,6 +58,11 @@ export function memparse(text: string): { readonly value: number; readonly rest:
   const number = /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
   const power = ' KMGTPE'.indexOf((match[2] ?? '').toUpperCase() || ' ');
   return { value: number * 1024 ** power, rest: text.slice(match[0].length) };
+}
+
+/** is_kdump_kernel: whether `elfcorehdr=[SIZE@]ADDRESS` says where the crashed kernel's ELF header is. */
+export function isKdumpKernel(cmdline: CommandLine): boolean {
+  return cmdline.all('elfcorehdr').some((value) => memparse(value ?? '') !== undefined);
 }
 
 function split(raw: string): string[] {

@@ -22,6 +22,20 @@ export interface NamedQuirk {
 /** All of them, by row. */
 export const NAMED_QUIRKS: readonly NamedQuirk[] = [
   {
+    name: 'vmalloc-chunks-unbounded',
+    what: 'a vmalloc chunk is read until an entry is 0; behind one that is full that is whatever lies there',
+    had: '6.18 before its release',
+    row: 5,
+    sets: { vmallocChunksUnbounded: true },
+  },
+  {
+    name: 'vmalloc-unpreserved-by-page',
+    what: 'unpreserving a vmalloc area takes one page of each block for all of it',
+    had: '6.18 before its release',
+    row: 6,
+    sets: { vmallocUnpreservesByPage: true },
+  },
+  {
     name: 'preserve-ignores-nodes',
     what: 'a range is preserved in blocks that may lie on two nodes, and what initialises deferred struct pages takes one for all',
     had: 'up to 7.0, where a struct page has its own node; with deferred struct pages, trees before 7.2',
@@ -34,6 +48,13 @@ export const NAMED_QUIRKS: readonly NamedQuirk[] = [
     had: '7.1 before its release, since preserving splits at nodes',
     row: 18,
     sets: { unpreserveSplitsAtNodes: false },
+  },
+  {
+    name: 'dangling-entry',
+    what: 'a key that cannot be added for want of memory leaves an entry that leads to a page given back',
+    had: 'the radix tree as posted, up to v6',
+    row: 28,
+    sets: { radixLeavesDanglingEntry: true },
   },
 ];
 

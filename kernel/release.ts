@@ -49,6 +49,12 @@ export interface ReleaseQuirks {
   readonly unpreserveSplitsAtNodes: boolean;
   /** Adding a key wider than the tree is -ERANGE (7.3); before, it is an alias of another key. */
   readonly refusesWideKeys: boolean;
+  /** A key that cannot be added for want of memory leaves an entry that leads to a page given back (no release). */
+  readonly radixLeavesDanglingEntry: boolean;
+  /** Unpreserving what no bitmap covers tries again for ever (up to 6.17.8); later it is a WARN. */
+  readonly unpreserveLoops: boolean;
+  /** Chunks and bitmaps are pages, and given back with kfree(): a WARN, and they stay taken (6.17.9, 6.18). */
+  readonly kfreesPages: boolean;
   /** With KEXEC_HANDOVER_DEBUG, preserving what overlaps scratch is a WARN and -EINVAL (6.18). */
   readonly checksScratchOverlap: boolean;
   /**
@@ -85,6 +91,10 @@ export interface ReleaseQuirks {
   readonly disabledInKdump: boolean;
   /** Restoring a vmalloc area of order > 0 maps the first page of each block over and over (6.18). */
   readonly vmallocRepeatsPages: boolean;
+  /** Unpreserving a vmalloc area takes one page of each block for all of it (no release). */
+  readonly vmallocUnpreservesByPage: boolean;
+  /** A vmalloc chunk is read until an entry is 0, not until it ends (no release). */
+  readonly vmallocChunksUnbounded: boolean;
   /** Failing to get a further chunk while preserving a vmalloc area undoes everything and returns 0 (6.18). */
   readonly vmallocForgetsError: boolean;
   /** test_kho says so when its data is damaged (6.19). */
@@ -166,6 +176,9 @@ const V6_16: Release = {
     splitsAtNodes: false,
     unpreserveSplitsAtNodes: true,
     refusesWideKeys: false,
+    radixLeavesDanglingEntry: false,
+    unpreserveLoops: true,
+    kfreesPages: false,
     checksScratchOverlap: false,
     finalize: 'before-load',
     abortForgetsAll: true,
@@ -182,6 +195,8 @@ const V6_16: Release = {
     extendsScratch: false,
     disabledInKdump: false,
     vmallocRepeatsPages: false,
+    vmallocUnpreservesByPage: false,
+    vmallocChunksUnbounded: false,
     vmallocForgetsError: false,
     testReportsFailure: false,
     reserveMemExplains: false,
@@ -213,6 +228,7 @@ const V6_17_9: Release = {
   uts: '6.17.12',
   summary: 'bitmaps become a page each, under the same string',
   map: CHUNK_LIST_V1B,
+  quirks: { ...V6_17_8.quirks, unpreserveLoops: false, kfreesPages: true },
 };
 
 const V6_18: Release = {
@@ -247,6 +263,7 @@ const V6_19: Release = {
     restoresRootFdt: false,
     finalize: 'before-jump',
     abortForgetsAll: false,
+    kfreesPages: false,
     initcall: 'fs',
     populateChecksMap: true,
     scratchNodes: 'with-memory',

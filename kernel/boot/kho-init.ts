@@ -1,5 +1,6 @@
 import type { Order, Pfn, PhysAddr } from '../../machine/index.ts';
 import { nodesWithMemory, onlineNodes } from '../../machine/memory-map.ts';
+import { isKdumpKernel } from '../command-line.ts';
 import type { KernelContext } from '../context.ts';
 import { radixGeometry } from '../kho/geometry.ts';
 import type { BlockVisitor } from '../kho/memory-map.ts';
@@ -35,10 +36,16 @@ export function earlyParameters(boot: Boot): void {
   for (const client of boot.clients) client.earlyParameters?.();
 }
 
-/** kho_memory_init: reserves what was preserved, or on a cold boot the scratch of the next handover. */
+/**
+ * kho_memory_init: reserves what was preserved, or on a cold boot the scratch of the next handover. A kernel that captures a
+ * dump does neither (7.3): what a predecessor preserved it does not reserve.
+ */
 export function khoMemoryInit(boot: Boot): void {
   const { ctx, kho } = boot;
-  if (kho.incoming !== undefined) {
+  if (ctx.release.quirks.disabledInKdump && isKdumpKernel(ctx.cmdline)) {
+    kho.disable();
+    ctx.log.info('KHO: disabled in the kdump kernel');
+  } else if (kho.incoming !== undefined) {
     retrieve(boot);
     if (ctx.release.quirks.restoresRootFdt && kho.restoreFolio(kho.incoming.fdt.phys) === undefined) {
       ctx.log.warn('KHO: failed to restore folio for KHO fdt');

@@ -3,6 +3,7 @@ import { NO_REGION, type RegionTable } from '../../machine/memblock/region-table
 import { PageFlag } from '../mm/page-states.ts';
 import { defaultSectionBytes, type MemoryRegion } from '../mm/struct-page-init.ts';
 import type { Boot } from './boot-state.ts';
+import { allocateGiganticPages } from './huge-pages.ts';
 
 /** Bytes of a struct page on both architectures. */
 const STRUCT_PAGE_BYTES = 64;
@@ -21,10 +22,11 @@ function vmemmapAlign(page: PageSize): number {
 }
 
 /**
- * sparse_init: the memory for struct pages, from memblock, on the node that it describes. It is by far the largest
+ * Huge pages that the command line asks for, then sparse_init: the memory for struct pages, from memblock, on the node that it describes. It is by far the largest
  * early allocation, counts as kernel memory for the size of scratch, and in a KHO boot must come out of scratch.
  */
 export function allocateMemoryMap(boot: Boot): void {
+  allocateGiganticPages(boot);
   const { memblock, page, log } = boot.ctx;
   const sectionBytes = Math.max(defaultSectionBytes(page), page.sizeBytes);
   const sections = new Map<number, Set<number>>();

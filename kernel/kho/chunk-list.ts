@@ -13,6 +13,7 @@ import type { CompiledStruct } from '../abi/struct.ts';
 import { ENOMEM, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
 import type { PageAllocator } from '../mm/page-allocator.ts';
+import type { ReleaseQuirks } from '../release.ts';
 import { type BitmapAllocator, PageBitmaps, SlabBitmaps } from './bitmap-slab.ts';
 import type { BlockVisitor, IncomingMap, MetadataVisitor, OutgoingMap } from './memory-map.ts';
 
@@ -56,8 +57,7 @@ export interface ChunkListOptions {
   readonly memory: PhysicalMemory;
   readonly allocator: PageAllocator;
   readonly contract: ChunkListContract;
-  /** Taking a finalisation back drops every bitmap too (up to 6.18). */
-  readonly abortForgetsAll: boolean;
+  readonly quirks: Pick<ReleaseQuirks, 'abortForgetsAll' | 'unpreserveLoops' | 'kfreesPages'>;
   /** Decides where among other kernel data slab bitmaps lie. */
   readonly seed: number;
   /** Whether this allocation of a bitmap, or of a chunk, is to fail. */
@@ -74,7 +74,7 @@ export class ChunkListMap implements OutgoingMap {
   readonly #layout: ChunkLayout;
   readonly #allocator: PageAllocator;
   readonly #bitmaps: BitmapAllocator;
-  readonly #abortForgetsAll: boolean;
+  readonly #quirks: ChunkListOptions['quirks'];
   readonly #failsBitmap: () => boolean;
   readonly #failsChunk: () => boolean;
   readonly #warnOnOnce: (functionName: string) => void;
@@ -92,7 +92,7 @@ export class ChunkListMap implements OutgoingMap {
       contract.bitmap.allocator === 'page'
         ? new PageBitmaps(memory.page, allocator)
         : new SlabBitmaps(memory, allocator, this.#layout.bitmapBytes, options.seed);
-    this.#abortForgetsAll = options.abortForgetsAll;
+    this.#quirks = options.quirks;
     this.#failsBitmap = options.failsBitmap ?? (() => false);
     this.#failsChunk = options.failsChunk ?? (() => false);
     this.#warnOnOnce = options.warnOnOnce ?? (() => {});
@@ -121,6 +121,8 @@ export class ChunkListMap implements OutgoingMap {
     const block = Math.floor(pfn / 2 ** order);
     const bitmap = this.#orders.get(order)?.get(Math.floor(block / bitsPerBitmap));
     if (bitmap === undefined) {
+      // It goes to the next block only once it has dealt with this one.
+      if (this.#quirks.unpreserveLoops) throw new KernelHang('unpreserving a block that is not preserved');
       this.#warnOnOnce('__kho_unpreserve_order');
       return;
     }
@@ -179,13 +181,26 @@ export class ChunkListMap implements OutgoingMap {
   }
 
   #freeChunks(chunks: readonly PhysAddr[]): void {
-    for (const chunk of chunks) this.#allocator.freePages(pfnOf(this.#layout.page, chunk), 0 as Order);
+    for (const chunk of chunks) {
+      if (this.#quirks.kfreesPages) this.#kfreePage();
+      else this.#allocator.freePages(pfnOf(this.#layout.page, chunk), 0 as Order);
+    }
+  }
+
+  #freeBitmap(bitmap: PhysAddr): void {
+    if (this.#quirks.kfreesPages) this.#kfreePage();
+    else this.#bitmaps.free(bitmap);
+  }
+
+  /** kfree() of a page that is no slab's: it sees that it never gave it out, and leaves it as it is. Nobody has it then. */
+  #kfreePage(): void {
+    this.#warnOnOnce('free_large_kmalloc');
   }
 
   abort(): void {
-    if (this.#abortForgetsAll) {
+    if (this.#quirks.abortForgetsAll) {
       for (const bitmaps of this.#orders.values()) {
-        for (const bitmap of bitmaps.values()) this.#bitmaps.free(bitmap);
+        for (const bitmap of bitmaps.values()) this.#freeBitmap(bitmap);
       }
       this.#orders.clear();
     }

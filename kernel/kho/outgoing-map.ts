@@ -16,7 +16,7 @@ export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
       memory,
       allocator,
       contract: release.map,
-      abortForgetsAll: release.quirks.abortForgetsAll,
+      quirks: release.quirks,
       seed: random.u32(),
       failsBitmap: () => faults.fails(BITMAP_SITE),
       failsChunk: () => faults.fails(CHUNK_SITE),
@@ -34,6 +34,7 @@ export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
   const tree = new RadixTree(memory, radixGeometry(page, release.map), nodes, {
     log,
     rejectWideKeys: release.quirks.refusesWideKeys,
+    leavesDanglingEntry: release.quirks.radixLeavesDanglingEntry,
   });
   const err = tree.init();
   return err === 0 ? tree : err;

@@ -41,6 +41,8 @@ export interface RadixTreeOptions {
    * cut off, so that it went where another key belongs.
    */
   readonly rejectWideKeys?: boolean;
+  /** An insert that runs out of memory frees what it made, and leaves the entry that leads there (patches before the merge). */
+  readonly leavesDanglingEntry?: boolean;
   readonly translate?: PointerTranslation;
   /** Bound of a walk, DEFAULT_WALK_STEPS unless given. */
   readonly maxWalkSteps?: number;
@@ -77,6 +79,7 @@ export class RadixTree implements OutgoingMap {
   readonly #alloc: NodeAllocator;
   readonly #log: RadixTreeOptions['log'];
   readonly #rejectWideKeys: boolean;
+  readonly #leavesDanglingEntry: boolean;
   readonly #translate: PointerTranslation;
   readonly #maxWalkSteps: number;
   readonly #names: typeof FUNCTION_NAMES;
@@ -114,6 +117,7 @@ export class RadixTree implements OutgoingMap {
     this.#alloc = alloc;
     this.#log = options.log;
     this.#rejectWideKeys = options.rejectWideKeys ?? true;
+    this.#leavesDanglingEntry = options.leavesDanglingEntry ?? false;
     this.#translate = options.translate ?? exactPointer;
     this.#maxWalkSteps = options.maxWalkSteps ?? DEFAULT_WALK_STEPS;
     this.#names = options.functionNames ?? FUNCTION_NAMES;
@@ -303,7 +307,7 @@ export class RadixTree implements OutgoingMap {
       const fresh = this.#alloc.allocNode();
       if (fresh === undefined) {
         for (const phys of made) this.#alloc.freeNode(phys);
-        if (anchor !== undefined) memory.writeU64(anchor, 0);
+        if (anchor !== undefined && !this.#leavesDanglingEntry) memory.writeU64(anchor, 0);
         this.#forget();
         return ENOMEM;
       }

@@ -150,18 +150,29 @@ export function preserveVmalloc(ctx: VmallocContext, area: VmallocArea): Vmalloc
   return { first, totalPages: area.nrPages, flags, order: area.order };
 }
 
+const POINTER_BYTES = 8;
+
+/** Entries that are read behind a chunk before it is taken to have no end. */
+const MAX_OVERREAD = 2 ** 16;
+
+/** Entries of a chunk that are looked at: up to the first that is 0, and where the quirk is not, those it has. */
+function readSlots(ctx: VmallocContext, slots: number): number {
+  return ctx.release.quirks.vmallocChunksUnbounded ? slots + MAX_OVERREAD : slots;
+}
+
 /** kho_unpreserve_vmalloc: forgets the pages, and frees the chunks. The area itself stays. */
 export function unpreserveVmalloc(ctx: VmallocContext, preservation: VmallocPreservation): void {
   const { memory, kho, abi, allocator } = ctx;
   const page = memory.page;
   const struct = abi.struct('kho_vmalloc_chunk');
-  const slots = struct.countOf('phys');
-  const step = 2 ** (preservation.order & 31);
+  const slots = readSlots(ctx, struct.countOf('phys'));
+  const step = ctx.release.quirks.vmallocUnpreservesByPage ? 1 : 2 ** (preservation.order & 31);
   let chunk = preservation.first;
   while (chunk !== 0) {
     kho.unpreservePages(pfnOf(page, chunk), 1);
+    const entries = struct.elementAt(chunk, 'phys', 0);
     for (let i = 0; i < slots; i++) {
-      const phys = memory.readU64(struct.elementAt(chunk, 'phys', i)) as PhysAddr;
+      const phys = memory.readU64((entries + i * POINTER_BYTES) as PhysAddr) as PhysAddr;
       if (phys === 0) break;
       kho.unpreservePages(pfnOf(page, phys), step);
     }
@@ -173,7 +184,6 @@ export function unpreserveVmalloc(ctx: VmallocContext, preservation: VmallocPres
 
 /** The most bytes that kvmalloc gives: INT_MAX. */
 const KVMALLOC_MAX_BYTES = 0x7fff_ffff;
-const POINTER_BYTES = 8;
 
 /**
  * kho_restore_vmalloc: takes over the pages that a predecessor preserved, and the chunks, which it frees. Flags it
@@ -185,7 +195,7 @@ const POINTER_BYTES = 8;
 export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreservation): VmallocArea | undefined {
   const { memory, kho, abi, allocator } = ctx;
   const struct = abi.struct('kho_vmalloc_chunk');
-  const slots = struct.countOf('phys');
+  const slots = readSlots(ctx, struct.countOf('phys'));
   const { totalPages, flags } = preservation;
   if (totalPages * POINTER_BYTES > KVMALLOC_MAX_BYTES) {
     ctx.log.warnOnOnce('__kvmalloc_node_noprof');
@@ -196,8 +206,9 @@ export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreserv
   const pfns: Pfn[] = [];
   let chunk = preservation.first;
   while (chunk !== 0) {
+    const entries = struct.elementAt(chunk, 'phys', 0);
     for (let i = 0; i < slots; i++) {
-      const phys = memory.readU64(struct.elementAt(chunk, 'phys', i)) as PhysAddr;
+      const phys = memory.readU64((entries + i * POINTER_BYTES) as PhysAddr) as PhysAddr;
       if (phys === 0) break;
       if (pfns.length + step > totalPages) return undefined;
       const pfn = kho.restorePages(phys, step);

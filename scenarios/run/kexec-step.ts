@@ -16,10 +16,10 @@ import { arriveReserveMem, carryReserveMem } from './reserve-mem.ts';
 import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
 import type { KexecSpec, Verb } from './schema.ts';
 import type { BootRequest } from './simulator.ts';
-import { preserveObject, restoreObject } from './steps.ts';
+import { preserveObject, restoreObject, unpreserveObject } from './steps.ts';
 import { noteStrays } from './strays.ts';
 import { crossSubtrees, renewSubtrees, retrieveSubtrees } from './subtrees.ts';
-import { preserveVmallocObject, restoreVmallocObject } from './vmalloc-step.ts';
+import { preserveVmallocObject, restoreVmallocObject, unpreserveVmallocObject } from './vmalloc-step.ts';
 
 /** What a run wants to know at the moment of a jump: RAM as the next kernel finds it. */
 export type AtJump = (machine: Machine, handoff: BootHandoff | undefined) => void;
@@ -88,6 +88,7 @@ export function kexecStep(
   crossSubtrees(run);
   run.sessions.cross();
   run.vmallocAreas.clear();
+  run.vmallocBlobs.clear();
   const entry = run.addKernel(next, request);
   run.observer.booted?.(run, entry);
   arrive(run, entry, spec, blocks);
@@ -105,6 +106,11 @@ export function preserveAgain(run: RunState, object: ExpectedObject): 0 | Errno 
 /** Restores an object in the way of its kind. */
 export function restoreAny(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
   return object.kind === 'vmalloc' ? restoreVmallocObject(run, object) : restoreObject(run, object);
+}
+
+/** Unpreserves an object in the way of its kind. */
+export function unpreserveAny(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  return object.kind === 'vmalloc' ? unpreserveVmallocObject(run, object) : unpreserveObject(run, object);
 }
 
 /** What a corruption needs to find its target, by value. */

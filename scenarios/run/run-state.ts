@@ -1,7 +1,7 @@
 import type { ControlPatches } from '../../kernel/control.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
 import type { VmallocArea } from '../../kernel/mm/vmalloc-area.ts';
-import { type Machine, type PageSize, type Pfn, physOf, Random } from '../../machine/index.ts';
+import { type Machine, type PageSize, type Pfn, type PhysAddr, physOf, Random } from '../../machine/index.ts';
 import { hex } from '../../machine/units.ts';
 import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
@@ -67,6 +67,8 @@ export class RunState {
   readonly subtrees = new Map<string, BookedSubtree>();
   /** The present kernel's mappings of vmalloc objects. */
   readonly vmallocAreas = new Map<string, VmallocArea>();
+  /** Where the present kernel keeps the descriptors of those that it preserves. */
+  readonly vmallocBlobs = new Map<string, PhysAddr>();
   /** What the next jump is to find changed. */
   readonly corruptions: CorruptSpec[] = [];
   /** Failures that are armed before the next kernel starts. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Sabotage } from '../../kernel/boot/sabotage.ts';
+import { isKdumpKernel } from '../../kernel/command-line.ts';
 import type { KernelConfig } from '../../kernel/config.ts';
 import { ENOENT, type Errno, errnoName } from '../../kernel/errno.ts';
 import { FaultInjector } from '../../kernel/fault-injection.ts';
@@ -9,7 +10,7 @@ import type { ExpectedObject } from '../check/expected-object.ts';
 import { InputError } from '../input-error.ts';
 import { figuresOf } from './figures.ts';
 import { judge, totalsOf, verdictOf } from './judge.ts';
-import { closeKernel, kexecStep, lookBefore, preserveAgain, restoreAny } from './kexec-step.ts';
+import { closeKernel, kexecStep, lookBefore, preserveAgain, restoreAny, unpreserveAny } from './kexec-step.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { planMachine } from './machine-plan.ts';
 import type { RunObserver } from './observer.ts';
@@ -21,7 +22,7 @@ import type { ConfigSpec, KexecSpec } from './schema.ts';
 import { SessionBook } from './session-book.ts';
 import { createSession, finishSession, renewSession, retrieveSession } from './sessions.ts';
 import { type BootRequest, SimulatedKernel } from './simulator.ts';
-import { freeObject, preserveFolios, preservePages, unpreserveObject, write } from './steps.ts';
+import { freeObject, preserveFolios, preservePages, write } from './steps.ts';
 import { addSubtree, removeSubtree } from './subtrees.ts';
 import { preserveVmallocStep } from './vmalloc-step.ts';
 
@@ -113,11 +114,11 @@ function nextFaults(run: RunState): FaultInjector {
 
 /**
  * A first kernel that could not keep KHO on, on a machine that the scenario made too small for it. A node without memory is
- * no mistake: what a kernel makes of it is its behaviour.
+ * no mistake, nor is a kernel that captures a dump: what a kernel makes of it is its behaviour.
  */
 function checkFirstKernel(run: RunState, scenario: Scenario): void {
   const { context, start } = run.kernel;
-  const wanted = context.cmdline.flag('kho', false);
+  const wanted = context.cmdline.flag('kho', false) && !isKdumpKernel(context.cmdline);
   if (!wanted || context.kho.enabled || start.kind !== 'cold-boot' || context.map.memorylessNodes.length > 0) return;
   const line = scenario.lineOf(['machine', 'memory']) ?? scenario.lineOf(['kernel']) ?? 1;
   const complaints = context.log.lines.filter((each) => each.level === 'warn' || each.level === 'err');
@@ -180,7 +181,7 @@ function perform(
   if (spec['preserve vmalloc'] !== undefined) return preserveVmallocStep(run, spec['preserve vmalloc']);
   if (spec.alloc !== undefined) return preserveFolios(run, spec.alloc, false);
   if (spec.preserve !== undefined) return each(spec.preserve, (object) => preserveAgain(run, object));
-  if (spec.unpreserve !== undefined) return each(spec.unpreserve, (object) => unpreserveObject(run, object));
+  if (spec.unpreserve !== undefined) return each(spec.unpreserve, (object) => unpreserveAny(run, object));
   if (spec.free !== undefined) return each(spec.free, (object) => freeObject(run, object));
   if (spec.restore !== undefined) return each(spec.restore, (object) => restoreAny(run, object));
   if (spec['add subtree'] !== undefined) return addSubtree(run, spec['add subtree']);

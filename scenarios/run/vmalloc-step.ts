@@ -57,7 +57,10 @@ export function preserveVmallocObject(run: RunState, object: ExpectedObject): 0 
     }
     writePreservation(vm, blob, descriptor);
     const err = context.kho.addSubtree(object.name, blob, DESCRIPTOR_BYTES);
-    if (err === 0) return 0;
+    if (err === 0) {
+      run.vmallocBlobs.set(object.name, blob);
+      return 0;
+    }
     context.kho.unpreserveFree(blob, DESCRIPTOR_BYTES);
     unpreserveVmalloc(vm, descriptor);
     return err;
@@ -67,6 +70,23 @@ export function preserveVmallocObject(run: RunState, object: ExpectedObject): 0 
     object.preservedAt = run.stepName();
   }
   return result;
+}
+
+/** Takes the preservation of an area back: its pages, its chunks, and the blob with the descriptor. */
+export function unpreserveVmallocObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
+  const { context } = run.kernel;
+  const blob = run.vmallocBlobs.get(object.name);
+  if (blob === undefined || object.state !== 'preserved') return ENOENT;
+  const done = run.kernel.enter((): 0 => {
+    context.kho.removeSubtree(blob);
+    unpreserveVmalloc(context, readPreservation(context, blob));
+    context.kho.unpreserveFree(blob, DESCRIPTOR_BYTES);
+    return 0;
+  });
+  run.vmallocBlobs.delete(object.name);
+  object.renewed = false;
+  object.state = 'allocated';
+  return done;
 }
 
 /** Finds the descriptor and maps the area again. */

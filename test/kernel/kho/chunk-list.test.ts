@@ -53,7 +53,8 @@ class BumpAllocator implements PageAllocator {
 function setUp(contract: ChunkListContract, page: PageSize, abortForgetsAll = false) {
   const memory = new PhysicalMemory(page, [{ base: RAM_BASE as PhysAddr, sizeBytes: RAM_BYTES, nid: 0 }]);
   const allocator = new BumpAllocator(memory);
-  const map = new ChunkListMap({ memory, allocator, contract, abortForgetsAll, seed: 1 });
+  const quirks = { abortForgetsAll, unpreserveLoops: false, kfreesPages: false };
+  const map = new ChunkListMap({ memory, allocator, contract, quirks, seed: 1 });
   return { memory, allocator, map };
 }
 
@@ -207,7 +208,7 @@ test('forgetting what was never preserved is a WARN', () => {
     memory,
     allocator: new BumpAllocator(memory),
     contract: CHUNK_LIST_V1B,
-    abortForgetsAll: false,
+    quirks: { abortForgetsAll: false, unpreserveLoops: false, kfreesPages: false },
     seed: 1,
     warnOnOnce: (name) => warnings.push(name),
   });
