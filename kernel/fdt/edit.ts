@@ -61,12 +61,13 @@ import { findString } from './write.ts';
  * Offsets of nodes behind a change are stale after it.
  */
 
+/** The sums are of 32 bits and wrap, as in libfdt: a block far beyond the end can look as if it were in its place. */
 function misordered(fdt: Uint8Array, reserveMapSize: number, structSize: number): boolean {
   return (
     fdtOffMemRsvmap(fdt) < HEADER_SIZE_BYTES ||
-    fdtOffDtStruct(fdt) < fdtOffMemRsvmap(fdt) + reserveMapSize ||
-    fdtOffDtStrings(fdt) < fdtOffDtStruct(fdt) + structSize ||
-    fdtTotalsize(fdt) < fdtOffDtStrings(fdt) + fdtSizeDtStrings(fdt)
+    fdtOffDtStruct(fdt) < (fdtOffMemRsvmap(fdt) + reserveMapSize) >>> 0 ||
+    fdtOffDtStrings(fdt) < (fdtOffDtStruct(fdt) + structSize) >>> 0 ||
+    fdtTotalsize(fdt) < (fdtOffDtStrings(fdt) + fdtSizeDtStrings(fdt)) >>> 0
   );
 }
 
@@ -168,7 +169,7 @@ export function fdtOpenInto(fdt: Uint8Array, buffer: Uint8Array): 0 | FdtErr {
     setBe32(buffer, HEADER.totalsize, buffer.length);
     return 0;
   }
-  const newSize = HEADER_SIZE_BYTES + Math.max(reserveMapSize, 0) + structSize + fdtSizeDtStrings(fdt);
+  const newSize = HEADER_SIZE_BYTES + reserveMapSize + structSize + fdtSizeDtStrings(fdt);
   if (buffer.length < newSize) return FDT_ERR_NOSPACE;
   let target = buffer;
   const place = placeIn(buffer, fdt);

@@ -192,7 +192,8 @@ function readBlocks(
   if ('kind' in strings) return strings;
   const structStart = fdtOffDtStruct(bytes);
   // Version 16 doesn't say how long the structure block is: up to the next block, or the end.
-  const unsaid = (strings.start >= structStart ? strings.start : totalsize) - structStart;
+  const behind = [strings.start, rsvStart.start].filter((start) => start >= structStart);
+  const unsaid = Math.min(totalsize, ...behind) - structStart;
   const structSize = fdtVersion(bytes) < 17 ? unsaid : fdtSizeDtStruct(bytes);
   const structure = place('structure', HEADER.offDtStruct, structStart, Math.max(structSize, 0), TAG_SIZE_BYTES);
   if ('kind' in structure) return structure;

@@ -424,7 +424,9 @@ export interface FdtReservation {
 /** Entry `index` of the reserve map, the terminator (size 0) included; -4 past the end of the blob. */
 export function fdtGetMemRsv(fdt: Uint8Array, index: number): FdtReservation | FdtErr {
   const at = fdtOffMemRsvmap(fdt) + index * RESERVE_ENTRY_SIZE_BYTES;
-  if (at + RESERVE_ENTRY_SIZE_BYTES > limitOf(fdt)) return FDT_ERR_BADOFFSET;
+  // The subtraction is unsigned, so a totalsize below 16 is no bound.
+  const last = (fdtTotalsize(fdt) - RESERVE_ENTRY_SIZE_BYTES) >>> 0;
+  if (at > Math.min(last, fdt.length - RESERVE_ENTRY_SIZE_BYTES)) return FDT_ERR_BADOFFSET;
   return { address: be64(fdt, at), size: be64(fdt, at + 8) };
 }
 
