@@ -297,7 +297,6 @@ function forEachBlock(
     while (word !== 0) {
       const bit = w * 32 + (31 - Math.clz32(word & -word));
       word &= word - 1;
-      if (bit >= nrBits) return;
       if (small) {
         const phys = base + bit * step;
         visit(phys >>> 0, Math.floor(phys / 0x1_0000_0000), order);

@@ -186,6 +186,39 @@ test('up to 6.18 an abort forgets what was preserved', () => {
   expect(outgoing(map)).toEqual([]);
 });
 
+test('an abort after an abort frees nothing', () => {
+  const { allocator, map } = setUp(CHUNK_LIST_V1B, PAGE_4K);
+  map.preserve(0x4_0001 as Pfn, 0 as Order);
+  map.finalize();
+  map.abort();
+  const held = allocator.out;
+  map.abort();
+  expect(allocator.out).toBe(held);
+});
+
+test('pages that others used before make no difference to the list', () => {
+  const { memory, allocator, map } = setUp(CHUNK_LIST_V1B, PAGE_4K);
+  map.preserve(0x4_0001 as Pfn, 0 as Order);
+  memory.writeBytes((RAM_BASE + 17 * 4096) as PhysAddr, new Uint8Array(64 * 4096).fill(0xa5));
+  map.preserve(0x4_0002 as Pfn, 1 as Order);
+  const root = map.finalize();
+  expect(allocator.out).toBe(4);
+  expect(incoming(new ChunkListReader(CHUNK_LIST_V1B, PAGE_4K), memory, root)).toEqual([
+    ['0x40001000', 0],
+    ['0x40002000', 1],
+  ]);
+});
+
+test('an order whose first bitmap found no memory has a chunk without entries', () => {
+  const { memory, allocator, map } = setUp(CHUNK_LIST_V1B, PAGE_4K);
+  allocator.left = 0;
+  expect(map.preserve(0x4_0000 as Pfn, 3 as Order)).toBe(ENOMEM);
+  expect(map.finalize()).toBe(ENOMEM);
+  allocator.left = 1;
+  const root = map.finalize();
+  expect([0, 8, 12].map((at) => memory.readU32((root + at) as PhysAddr))).toEqual([0, 3, 0]);
+});
+
 test('nothing preserved is a map of 0', () => {
   expect(setUp(CHUNK_LIST_V1B, PAGE_4K).map.finalize()).toBe(0);
 });
@@ -199,6 +232,28 @@ test('without memory for a bitmap or a chunk the answer is -ENOMEM, and nothing 
   allocator.left = 1;
   expect(map.finalize()).toBe(ENOMEM);
   expect(allocator.out).toBe(2);
+});
+
+test('a chunk or a bitmap that is told to fail does, and the next try succeeds', () => {
+  const memory = new PhysicalMemory(PAGE_4K, [{ base: RAM_BASE as PhysAddr, sizeBytes: RAM_BYTES, nid: 0 }]);
+  const allocator = new BumpAllocator(memory);
+  let failing = '';
+  const map = new ChunkListMap({
+    memory,
+    allocator,
+    contract: CHUNK_LIST_V1B,
+    abortForgetsAll: false,
+    seed: 1,
+    failsBitmap: () => failing === 'bitmap',
+    failsChunk: () => failing === 'chunk',
+  });
+  failing = 'bitmap';
+  expect(map.preserve(0x4_0001 as Pfn, 0 as Order)).toBe(ENOMEM);
+  failing = 'chunk';
+  expect(map.preserve(0x4_0001 as Pfn, 0 as Order)).toBe(0);
+  expect([map.finalize(), allocator.out]).toEqual([ENOMEM, 1]);
+  failing = '';
+  expect(map.finalize()).toBeGreaterThan(0);
 });
 
 test('forgetting what was never preserved is a WARN', () => {
@@ -235,6 +290,20 @@ describe('hostile lists', () => {
 
   test.each([0n, 0x10n, 0xdead_beef_dead_beefn])('a wild bitmap pointer %s faults', (value) => {
     expect(damaged(24, value)).toThrow(MachineFault);
+  });
+
+  test('a wild pointer is reported as it is in memory, all 64 bits of it', () => {
+    expect(damaged(0, 0xdead_beef_dead_beefn)).toThrow(new MachineFault('read', 0xdead_beef_dead_beefn).message);
+  });
+
+  test('a null bitmap faults even where there is RAM at 0', () => {
+    const memory = new PhysicalMemory(PAGE_4K, [{ base: 0 as PhysAddr, sizeBytes: 2 ** 20, nid: 0 }]);
+    memory.writeU32(0x1_000c as PhysAddr, 1);
+    expect(() => incoming(new ChunkListReader(CHUNK_LIST_V1B, PAGE_4K), memory, 0x1_0000)).toThrow(MachineFault);
+  });
+
+  test('a start that is odd and just below 2^53 stays exact beyond', () => {
+    expect(damaged(16, 2n ** 53n - 9n)()).toEqual([['0x20000000000ff7', 0]]);
   });
 
   test('a count beyond the page goes on into what lies behind, where the first null pointer faults', () => {
