@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EINVAL, ENOMEM, ENOSPC } from '../../../kernel/errno.ts';
+import { BLOCK_SITE } from '../../../kernel/fault-sites.ts';
 import { KHO_MAX_BLOCKS, KhoBlockSet } from '../../../kernel/liveupdate/block-set.ts';
 import { PAGE_4K, PAGE_SIZES, type PageSize, type PhysAddr } from '../../../machine/index.ts';
 import { FakeKernel, type FakeOptions } from '../fake-kernel.ts';
@@ -10,8 +11,8 @@ const FILE_BYTES = 64;
 
 function setOf(kernel: FakeKernel, entryBytes = FILE_BYTES): KhoBlockSet {
   const header = kernel.abi.struct('kho_block_header_ser');
-  const { memory, kho, log, page } = kernel;
-  return new KhoBlockSet({ memory, kho, log, header, blockSizeBytes: page.sizeBytes }, entryBytes);
+  const { memory, kho, log, page, faults } = kernel;
+  return new KhoBlockSet({ memory, kho, log, faults, header, blockSizeBytes: page.sizeBytes }, entryBytes);
 }
 
 function boot(page: PageSize, options?: FakeOptions): FakeKernel {
@@ -75,6 +76,54 @@ describe.each(PAGE_SIZES)('a block set with $name pages', (page) => {
     expect([set.head, set.isEmpty, kernel.kho.blocks.size]).toEqual([0, true, 0]);
   });
 
+  it('is empty until it has a block', () => {
+    const set = setOf(boot(page));
+    expect(set.isEmpty).toBe(true);
+    set.grow(1);
+    expect(set.isEmpty).toBe(false);
+    set.destroy();
+    expect([set.isEmpty, set.head]).toEqual([true, 0]);
+  });
+
+  it('gives back all its blocks when it is abandoned', () => {
+    const kernel = boot(page);
+    const set = setOf(kernel);
+    set.grow(3 * set.countPerBlock);
+    set.abandon();
+    expect([set.isEmpty, kernel.kho.blocks.size]).toEqual([true, 0]);
+  });
+
+  it('cleared, has zeros in every entry, and touches nothing behind its blocks', () => {
+    const kernel = boot(page);
+    const set = setOf(kernel);
+    fill(kernel, set, set.countPerBlock);
+    const behind = (set.head + page.sizeBytes) as PhysAddr;
+    kernel.memory.writeU64(behind, 0x1234);
+    set.clear();
+    expect(kernel.memory.readU64((set.head + 8) as PhysAddr)).toBe(0);
+    const entries = kernel.memory.readBytes((set.head + 16) as PhysAddr, page.sizeBytes - 16);
+    expect(entries.every((byte) => byte === 0)).toBe(true);
+    expect(kernel.memory.readU64(behind)).toBe(0x1234);
+  });
+
+  it('without memory for a block is -ENOMEM', () => {
+    const kernel = boot(page);
+    const set = setOf(kernel);
+    kernel.faults.arm(BLOCK_SITE, 2);
+    expect(set.grow(2 * set.countPerBlock)).toBe(ENOMEM);
+    expect([set.isEmpty, kernel.kho.blocks.size]).toEqual([true, 0]);
+  });
+
+  it('warns of entries that no block can hold', () => {
+    const kernel = boot(page);
+    const set = setOf(kernel, page.sizeBytes);
+    expect([set.countPerBlock, kernel.log.warnings]).toEqual([0, 1]);
+    set.shrink(0);
+    expect(set.isEmpty).toBe(true);
+    setOf(kernel, page.sizeBytes - 16);
+    expect(kernel.log.warnings).toBe(1);
+  });
+
   it('gives back what it took when memory runs out while it grows', () => {
     const kernel = boot(page);
     const set = setOf(kernel);
@@ -96,6 +145,21 @@ describe('a cursor', () => {
     for (let entry = cursor.read(); entry !== undefined; entry = cursor.read()) seen.push(entry);
     for (const entry of seen.toReversed()) expect(cursor.prev()).toBe(entry);
     expect(cursor.prev()).toBeUndefined();
+  });
+
+  it('over no block finds nothing, forwards or backwards', () => {
+    const set = setOf(boot(PAGE_4K));
+    const cursor = set.cursor();
+    expect([cursor.reserve(), cursor.read(), cursor.prev()]).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('finds no room in a full set', () => {
+    const kernel = boot(PAGE_4K);
+    const set = setOf(kernel);
+    set.grow(1);
+    const cursor = set.cursor();
+    for (let i = 0; i < set.countPerBlock; i++) expect(cursor.reserve()).toBe(set.head + 16 + i * FILE_BYTES);
+    expect(cursor.reserve()).toBeUndefined();
   });
 
   it('writes the count of a block as it reserves', () => {
@@ -167,6 +231,30 @@ describe('a chain that a predecessor left broken', () => {
     const kernel = old.kexec();
     expect(setOf(kernel).restore(set.head)).toBe(ENOSPC);
     expect(kernel.kho.incoming.size).toBe(0);
+  });
+
+  // Two links a round, KHO_MAX_BLOCKS rounds: the search for a cycle reads headers only, so they may lie side by side.
+  it.each([
+    ['20000 blocks are no cycle, but too many', 2 * KHO_MAX_BLOCKS, ENOSPC, []],
+    ['20001 blocks count as a cycle', 2 * KHO_MAX_BLOCKS + 1, EINVAL, ['luo: Block set is corrupted']],
+  ])('%s', (_what, blocks, err, lines) => {
+    const kernel = boot(PAGE_4K);
+    const head = 0x4010_0000;
+    for (let i = 0; i < blocks; i++) {
+      const at = head + i * 16;
+      kernel.memory.writeU64(at as PhysAddr, i + 1 < blocks ? at + 16 : 0);
+      kernel.memory.writeU64((at + 8) as PhysAddr, 1);
+    }
+    const set = setOf(kernel);
+    expect(set.restore(head as PhysAddr)).toBe(err);
+    expect(kernel.lines.filter((line) => line.startsWith('luo:'))).toEqual(lines);
+    expect(set.isEmpty).toBe(true);
+  });
+
+  it('is no chain at all when its head is 0', () => {
+    const kernel = boot(PAGE_4K);
+    const set = setOf(kernel);
+    expect([set.restore(0 as PhysAddr), set.isEmpty, kernel.lines]).toEqual([0, true, []]);
   });
 
   it("of this kernel cannot be grown once it is a predecessor's", () => {
