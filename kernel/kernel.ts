@@ -231,6 +231,12 @@ export class Kernel {
     } else if (error instanceof KernelHang) {
       outcome = { kind: 'oops', reason: `hangs: ${error.message}` };
       log.print('emerg', `watchdog: BUG: soft lockup: ${error.message}`);
+    } else if (error instanceof MemblockStop && error.kind !== 'panic') {
+      // A BUG_ON, or region arrays that overwrote each other: what a real kernel makes of those nobody can say.
+      const reason =
+        error.kind === 'bug' ? error.message : `memblock: both region arrays lie in the same RAM: ${error.message}`;
+      outcome = { kind: 'oops', reason };
+      log.print('emerg', `Internal error: Oops - BUG: ${reason}`);
     } else if (error instanceof KernelPanic || error instanceof MemblockStop) {
       outcome = { kind: 'panic', reason: error.message };
       log.print('emerg', `Kernel panic - not syncing: ${error.message}`);

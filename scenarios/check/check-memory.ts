@@ -1,7 +1,7 @@
 import { PageFlag, type PageStates } from '../../kernel/mm/page-states.ts';
 import { type Pfn, type PhysicalMemory, physOf, type RamBank } from '../../machine/index.ts';
 import type { ExpectedObject } from './expected-object.ts';
-import { PageRanges } from './ranges.ts';
+import { PageRanges, ramParts } from './ranges.ts';
 
 /*
  * The checker of memory. It stands outside both kernels, remembers in numbers what the scenario asked to preserve, and
@@ -58,26 +58,44 @@ export function checkObject(
     restoredPages: 0,
   };
   checkContent(object, memory, findings);
-  // A reserve_mem region is never restored: the kernel keeps it set aside, and hands it on.
-  if (pages !== undefined && object.kind !== 'reserve_mem') checkStates(object, pages, banks, findings);
+  // A reserve_mem region is never restored: the kernel that revives it keeps it set aside, and hands it on.
+  const keptAside = object.kind === 'reserve_mem' && !object.abandoned;
+  if (pages !== undefined && !keptAside) checkStates(object, pages, banks, findings);
   return findings;
 }
 
+/** Ranges beyond this span holes, which hold nothing: only their parts in RAM are looked at. */
+const WHOLE_RANGE_PAGES = 2 ** 30;
+
 function checkContent(object: ExpectedObject, memory: PhysicalMemory, findings: MemoryFindings): void {
   const { starts, nrPagesEach } = object.blocks;
-  const zero = object.fill.kind === 'zero';
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i] as number;
-    for (let pfn = start; pfn < start + nrPagesEach; pfn++) {
-      const written = object.written.size > 0 ? object.written.get(pfn as Pfn) : undefined;
-      if (written !== undefined) {
-        if (!sameBytes(memory.readBytes(physOf(memory.page, pfn as Pfn), written.length), written))
-          findings.damaged.add(pfn, 1);
-        continue;
-      }
-      if (!memory.holdsFill(pfn as Pfn, object.fill)) findings.damaged.add(pfn, 1);
-      else if (zero) findings.untestedPages++;
+    if (nrPagesEach <= WHOLE_RANGE_PAGES) checkPages(object, memory, findings, start, nrPagesEach);
+    else {
+      const parts = ramParts(memory.banks, start, nrPagesEach, memory.page.sizeBytes);
+      for (const [at, nrPages] of parts) checkPages(object, memory, findings, at, nrPages);
     }
+  }
+}
+
+function checkPages(
+  object: ExpectedObject,
+  memory: PhysicalMemory,
+  findings: MemoryFindings,
+  start: number,
+  nrPages: number,
+): void {
+  const zero = object.fill.kind === 'zero';
+  for (let pfn = start; pfn < start + nrPages; pfn++) {
+    const written = object.written.size > 0 ? object.written.get(pfn as Pfn) : undefined;
+    if (written !== undefined) {
+      if (!sameBytes(memory.readBytes(physOf(memory.page, pfn as Pfn), written.length), written))
+        findings.damaged.add(pfn, 1);
+      continue;
+    }
+    if (!memory.holdsFill(pfn as Pfn, object.fill)) findings.damaged.add(pfn, 1);
+    else if (zero) findings.untestedPages++;
   }
 }
 

@@ -30,6 +30,8 @@ export class ExpectedObject {
   state: ObjectState = 'allocated';
   /** Whether clients look after it: preserve it again before each jump, until a step says otherwise. */
   renewed = true;
+  /** A reserve_mem region that the new kernel did not take over. */
+  abandoned = false;
   /** The step that preserved it, as a message would say it. */
   preservedAt = '';
   /** Bytes of the last page, or block, that the client asked for; what lies behind is not compared. */

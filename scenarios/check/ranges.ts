@@ -1,6 +1,22 @@
 import { hex } from '../../machine/index.ts';
 import { formatBytes } from '../run/quantity.ts';
 
+/** The parts of a range of frames that are RAM, as [first frame, number of frames], ascending. */
+export function ramParts(
+  banks: readonly { readonly base: number; readonly sizeBytes: number }[],
+  start: number,
+  nrPages: number,
+  pageBytes: number,
+): readonly (readonly [number, number])[] {
+  const parts: (readonly [number, number])[] = [];
+  for (const bank of banks) {
+    const from = Math.max(start, bank.base / pageBytes);
+    const end = Math.min(start + nrPages, (bank.base + bank.sizeBytes) / pageBytes);
+    if (from < end) parts.push([from, end - from]);
+  }
+  return parts;
+}
+
 /** A set of pages as ranges that grow as pages are added in any order; printed by address. */
 export class PageRanges {
   #starts: number[] = [];

@@ -74,7 +74,7 @@ function atLength(group: readonly RunResult[], pictures: Pictures): string {
     row('preserved', group, (run) => amount(run.preserved)),
     row('restored', group, (run) => amount(run.restored)),
   ];
-  for (const key of ['damaged', 'lost', 'leaked', 'untested'] as const) {
+  for (const key of ['damaged', 'lost', 'leaked', 'phantom', 'untested'] as const) {
     if (key === 'damaged' || key === 'leaked' || group.some((run) => run[key].pages > 0)) {
       lines.push(row(key, group, (run) => amount(run[key])));
     }

@@ -42,7 +42,7 @@ export function applyCorruption(
     return;
   }
   const phys = (target.phys + (spec.offset ?? 0)) as PhysAddr;
-  const fresh = spec.bytes === undefined ? undefined : hexToBytes(spec.bytes);
+  const fresh = freshBytes(memory, spec, left);
   if (!memory.contains(phys, fresh?.length ?? 1)) throw new ImpossibleStep('the corruption leaves RAM');
   const bytes = fresh ?? Uint8Array.of(memory.readU8(phys) ^ 1);
   memory.writeBytes(phys, bytes);
@@ -84,10 +84,29 @@ function targetOf(memory: PhysicalMemory, handoff: BootHandoff, spec: CorruptSpe
     case 'chunk':
       return { phys: left.map, sizeBytes: pageBytes };
     case 'tree-node':
-      return { phys: descend(memory, left, 1), sizeBytes: pageBytes };
+      return { phys: nodeAt(memory, left, spec.level), sizeBytes: pageBytes };
     default:
       return { phys: descend(memory, left, left.depth - 1), sizeBytes: pageBytes };
   }
+}
+
+/** The first page of a level of the tree; of the one below its root when no level is named. */
+function nodeAt(memory: PhysicalMemory, left: LeftBehind, level = left.depth - 2): number {
+  if (level >= left.depth) throw new ImpossibleStep(`a tree of ${left.depth} levels has no level ${level}`);
+  return descend(memory, left, left.depth - 1 - level);
+}
+
+/** What takes the place of what is there: undefined for a flipped bit. */
+function freshBytes(memory: PhysicalMemory, spec: CorruptSpec, left: LeftBehind): Uint8Array | undefined {
+  if (spec.bytes === undefined && spec.pointer === undefined) return undefined;
+  const once = spec.pointer === undefined ? hexToBytes(spec.bytes ?? '') : new Uint8Array(8);
+  if (spec.pointer !== undefined) {
+    const levels = { 'tree-root': left.depth - 1, 'tree-node': spec.level, 'tree-leaf': 0 };
+    new DataView(once.buffer).setBigUint64(0, BigInt(nodeAt(memory, left, levels[spec.pointer])), true);
+  }
+  const all = new Uint8Array(once.length * (spec.times ?? 1));
+  for (let at = 0; at < all.length; at += once.length) all.set(once, at);
+  return all;
 }
 
 /** The first page of the tree `levels` below its root. */

@@ -44,6 +44,11 @@ export function totalsOf(run: RunState): Totals {
   };
 }
 
+/** Pages that were set aside in a new kernel although nobody had preserved them. */
+export function phantomPages(run: RunState): number {
+  return run.kernels.reduce((sum, entry) => sum + entry.phantom.nrPages, 0);
+}
+
 /** The oracle's word; see `Verdict`. */
 export function verdictOf(run: RunState, totals: Totals): Verdict {
   const badSessions = [...run.sessions.sessions.values()].some((session) => session.wrong.length > 0);
@@ -61,7 +66,7 @@ export function verdictOf(run: RunState, totals: Totals): Verdict {
     return run.kernels.slice(1).some((entry) => entry.kernel.context.log.warnings > 0) ? 'damaged' : 'corrupt';
   }
   if (refused) return 'refused';
-  return totals.leaked.pages > 0 ? 'leaked' : 'intact';
+  return totals.leaked.pages > 0 || phantomPages(run) > 0 ? 'leaked' : 'intact';
 }
 
 /** All checks of a finished run, those of its steps first. */
@@ -97,6 +102,17 @@ export function judge(
     const ok = wanted === 'some' ? got > 0 : wanted === undefined || got === wanted;
     const detail = describeBad(run, kind, got);
     add(name, ok, ok || wanted === undefined ? detail : `${detail}; expected ${wanted}`, firstEvent(run, kind));
+  }
+
+  const phantom = phantomPages(run);
+  if (phantom > 0 || expect.phantom !== undefined) {
+    const wanted = expect.phantom ?? 0;
+    const parts = run.kernels.flatMap(({ number, phantom: pages }) =>
+      pages.first === undefined ? [] : [`kernel ${number}: ${pages.describe(run.page.sizeBytes)}`],
+    );
+    const detail = phantom === 0 ? 'none' : `set aside, and preserved by nobody: ${parts.join('; ')}`;
+    const ok = wanted === 'some' ? phantom > 0 : phantom === wanted;
+    add('phantom pages', ok, ok ? detail : `${detail}; expected ${wanted}`);
   }
 
   const silent = verdict === 'corrupt';

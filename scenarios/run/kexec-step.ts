@@ -9,10 +9,12 @@ import {
   type Pfn,
   pageSizeByName,
 } from '../../machine/index.ts';
+import { MEMBLOCK_RSRV_NOINIT } from '../../machine/memblock/flags.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
+import { subtract, union } from '../handover/intervals.ts';
 import { applyCorruption, type LeftBehind } from './corruption.ts';
 import { ImpossibleStep } from './placement.ts';
-import { arriveReserveMem, carryReserveMem } from './reserve-mem.ts';
+import { arriveReserveMem, carryReserveMem, noteReserveMem } from './reserve-mem.ts';
 import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
 import type { KexecSpec, Verb } from './schema.ts';
 import type { BootRequest } from './simulator.ts';
@@ -130,7 +132,9 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
     }
     return;
   }
+  notePhantoms(entry, blocks);
   arriveReserveMem(run);
+  noteReserveMem(run);
   entry.lookPending = true;
   const wanted = spec.restore ?? 'all';
   for (const object of run.objects.objects.values()) {
@@ -140,6 +144,19 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
   }
   retrieveSubtrees(run);
   entry.incoming = blocks;
+}
+
+/** What the walk set aside that the old kernel had not preserved. */
+function notePhantoms(entry: KernelEntry, { starts, orders }: PreservedBlocks): void {
+  const { memblock, page } = entry.kernel.context;
+  const noinit: [number, number][] = [];
+  for (const { base, end, flags } of memblock.reserved) {
+    if ((flags & MEMBLOCK_RSRV_NOINIT) !== 0) noinit.push([base, end]);
+  }
+  const preserved = starts.map((start, i) => [start, start + page.sizeBytes * 2 ** (orders[i] ?? 0)] as const);
+  for (const [start, end] of subtract(union(noinit), union(preserved))) {
+    entry.phantom.add(start / page.sizeBytes, (end - start) / page.sizeBytes);
+  }
 }
 
 /** The end of a kernel's life, or of the run: a last look, and what was never restored. */

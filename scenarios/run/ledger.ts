@@ -12,7 +12,7 @@ import {
 import { mix32 } from '../../machine/random.ts';
 import { checkObject, type MemoryFindings } from '../check/check-memory.ts';
 import { ExpectedObject, type ObjectKind } from '../check/expected-object.ts';
-import { PageRanges } from '../check/ranges.ts';
+import { PageRanges, ramParts } from '../check/ranges.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import { MAX_OWNED_PAGES, type Placed } from './placement.ts';
 import type { Amount, ObjectResult } from './result.ts';
@@ -276,8 +276,14 @@ export class ObjectLedger {
   fill(object: ExpectedObject, memory: PhysicalMemory, notOwned: readonly Pfn[]): void {
     const others = new Set<number>(notOwned);
     const { starts, nrPagesEach } = object.blocks;
-    if (nrPagesEach > MAX_OWNED_PAGES) return;
     for (const start of starts) {
+      const parts = ramParts(memory.banks, start, nrPagesEach, this.#page.sizeBytes);
+      const ramPages = parts.reduce((sum, [, count]) => sum + count, 0);
+      if (ramPages > MAX_OWNED_PAGES) continue;
+      if (nrPagesEach > MAX_OWNED_PAGES) {
+        for (const [at, count] of parts) memory.fillPages(at as Pfn, count, object.fill);
+        continue;
+      }
       if (others.size === 0) {
         fillAcrossBanks(memory, start, nrPagesEach, object.fill);
         continue;

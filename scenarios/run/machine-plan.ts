@@ -1,5 +1,6 @@
 import {
   alignDown,
+  type FirmwareReservation,
   type MachineConfig,
   makeMemoryMap,
   type PageSize,
@@ -62,6 +63,26 @@ function splitIntoNodes(banks: readonly RamBank[], nodes: number, alignBytes: nu
   return out;
 }
 
+/** What firmware keeps for itself. @throws InputError when ranges are empty or overlap at this page size. */
+function firmwareReservations(scenario: Scenario, page: PageSize): FirmwareReservation[] {
+  const out: FirmwareReservation[] = [];
+  for (const [i, { base, size, count, every = size }] of (scenario.spec.machine.reserved ?? []).entries()) {
+    const path = ['machine', 'reserved', i];
+    if (size === 0 || every < size || base % page.sizeBytes !== 0 || every % page.sizeBytes !== 0) {
+      throw new InputError({
+        message: `these reserved ranges cannot be at ${page.name} pages`,
+        file: scenario.file,
+        line: scenario.lineOf(path) ?? 1,
+        hint: 'none is empty, each begins with a page, and they do not overlap',
+      });
+    }
+    for (let n = 0; n < count; n++) {
+      out.push({ base: (base + n * every) as PhysAddr, sizeBytes: size, name: 'firmware' });
+    }
+  }
+  return out;
+}
+
 /**
  * The machine that a scenario wants, at one page size.
  * @throws InputError when its memory cannot be so.
@@ -88,8 +109,9 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
       banks = splitIntoNodes(banks, nodes, alignBytes);
     }
   }
+  const reservations = firmwareReservations(scenario, page);
   try {
-    makeMemoryMap(banks, page.sizeBytes, [], memorylessNodes);
+    makeMemoryMap(banks, page.sizeBytes, reservations, memorylessNodes);
   } catch (error) {
     if (error instanceof RangeError) throw wrong(error.message, `at ${page.name} pages`);
     throw error;
@@ -99,5 +121,5 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
   if (banks.some((bank) => bank.sizeBytes / page.sizeBytes > 2 ** 32)) {
     throw wrong(`a bank has more than 2^32 pages of ${page.name}`, 'give several smaller banks');
   }
-  return { arch, page, banks, memorylessNodes, seed };
+  return { arch, page, banks, reservations, memorylessNodes, seed };
 }

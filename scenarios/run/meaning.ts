@@ -111,6 +111,9 @@ class Checker {
       if (spec.corrupt.what === 'subtree' && spec.corrupt.name === undefined) {
         this.#say(path, 'which subtree? give its name');
       }
+      if (spec.corrupt.pointer !== undefined && spec.corrupt.bytes !== undefined) {
+        this.#say(path, 'a corruption writes bytes or a pointer, one of both');
+      }
       if (spec.corrupt.what.startsWith('handoff') && spec.corrupt.value === undefined) {
         this.#say(path, 'a handoff number needs a value');
       }
@@ -202,7 +205,9 @@ class Checker {
   }
 
   expectations(): void {
-    const regions = [...this.#scenario.spec.kernel.cmdline.matchAll(/\breserve_mem=[^:\s]*:[^:\s]*:(\S+)/g)];
+    const { kernel, steps } = this.#scenario.spec;
+    const cmdlines = [kernel.cmdline, ...steps.map((step) => step.kexec?.cmdline ?? '')].join(' ');
+    const regions = [...cmdlines.matchAll(/\breserve_mem=[^:\s]*:[^:\s]*:(\S+)/g)];
     const all = new Set([
       ...this.#objects,
       ...this.#sessions,

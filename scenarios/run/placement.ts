@@ -12,6 +12,7 @@ import {
   type Random,
 } from '../../machine/index.ts';
 import type { Blocks } from '../check/expected-object.ts';
+import { ramParts } from '../check/ranges.ts';
 import type { FoliosSpec, PagesSpec } from './schema.ts';
 
 /*
@@ -117,18 +118,25 @@ function strideOf(ctx: PlacementContext, everyBytes: number, nrPagesEach: number
   return stride;
 }
 
-/** Finds memory for a contiguous range. @returns undefined when there is no such range free. @throws ImpossibleStep */
+/**
+ * Finds memory for a contiguous range; one at an address may span holes, which nobody owns. @returns undefined when there is no such range free.
+ * @throws ImpossibleStep
+ */
 export function placePages(ctx: PlacementContext, spec: PagesSpec): Placed | undefined {
-  const nrPages = spec.count ?? Math.ceil((spec.size ?? 0) / ctx.page.sizeBytes);
-  checkFits(ctx, nrPages);
+  const pageBytes = ctx.page.sizeBytes;
+  const nrPages = spec.count ?? Math.ceil((spec.size ?? 0) / pageBytes);
+  if (typeof spec.at !== 'number') checkFits(ctx, nrPages);
   const first = placeOf(ctx, spec, nrPages, 1);
   if (first === undefined) return undefined;
   const notOwned: Pfn[] = [];
-  if (nrPages <= MAX_OWNED_PAGES) claim(ctx, first, nrPages, notOwned, false);
+  const parts = ramParts(ctx.memory.banks, first, nrPages, pageBytes);
+  if (parts.reduce((sum, [, count]) => sum + count, 0) <= MAX_OWNED_PAGES) {
+    for (const [at, count] of parts) claim(ctx, at, count, notOwned, false);
+  }
   return { blocks: { starts: Float64Array.of(first), nrPagesEach: nrPages }, order: -1, notOwned };
 }
 
-/** Ranges beyond this (4 TiB at 4K) are preserved without being allocated and filled: no memory is left for others anyway. */
+/** Ranges with more RAM than this (4 TiB at 4K) are preserved without being allocated and filled: no memory is left for others anyway. */
 export const MAX_OWNED_PAGES = 2 ** 30;
 
 interface Place {

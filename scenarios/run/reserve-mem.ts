@@ -19,24 +19,34 @@ export function noteReserveMem(run: RunState): void {
     const placed = { blocks: { starts, nrPagesEach: nrPages }, order: -1 as const, notOwned: [] };
     const object = run.objects.add('reserve_mem', region.name, placed, undefined);
     writeAs(run, `the owner of ${region.name}`, () => run.objects.fill(object, context.memory, []));
-    object.state = context.kho.enabled ? 'preserved' : 'allocated';
+    object.state = handsRegionsOver(run) ? 'preserved' : 'allocated';
   }
 }
 
-/** In a new kernel: a region that was not revived is lost, whatever is in it. */
+/** Up to 6.18 that is decided when the handover is finalised; later, regions that could not be preserved have no subtree. */
+function handsRegionsOver(run: RunState): boolean {
+  const { kho, release, control } = run.kernel.context;
+  if (!kho.enabled) return false;
+  const name = release.memblock.subtree.name;
+  return release.quirks.finalize === 'before-load' || control.state.subtreesOut.some((each) => each.name === name);
+}
+
+/**
+ * In a new kernel: a region that was not revived (or revived elsewhere) has no owner any more; what the walk set aside of it stays so.
+ */
 export function arriveReserveMem(run: RunState): void {
   const { reserveMem } = run.kernel.context.control.state;
   for (const object of run.objects.objects.values()) {
     if (object.kind !== 'reserve_mem' || object.state !== 'crossed') continue;
     const region = reserveMem.find((each) => each.name === object.name && each.revived);
-    if (region === undefined || pfnOf(run.page, region.base) !== object.blocks.starts[0]) object.state = 'gone';
+    if (region === undefined || pfnOf(run.page, region.base) !== object.blocks.starts[0]) object.abandoned = true;
   }
 }
 
 /** At the end of a kernel's life: what it revived is handed on. */
 export function carryReserveMem(run: RunState): void {
   for (const object of run.objects.objects.values()) {
-    if (object.kind === 'reserve_mem' && object.state === 'crossed' && run.kernel.context.kho.enabled)
-      object.state = 'preserved';
+    if (object.kind !== 'reserve_mem' || object.state !== 'crossed' || object.abandoned) continue;
+    if (handsRegionsOver(run)) object.state = 'preserved';
   }
 }

@@ -15,7 +15,8 @@ export type Outcome = 'handover' | 'cold-boot' | 'panic' | 'oops' | 'refused';
  * What the oracle outside both kernels says of all handovers of a run together, worst last:
  * - `intact`: all that was preserved came back as it was;
  * - `refused`: a kernel said no, in time or by booting cold: what it did not take over is gone, with a message;
- * - `leaked`: preserved memory that nobody restored: it stays unused until the next reboot;
+ * - `leaked`: preserved memory that nobody restored, or memory set aside that nobody preserved: it stays unused until the
+ *   next reboot;
  * - `crashed`: a kernel fell over (an oops, a panic, a loop without end), and of what came back nothing was found wrong;
  * - `damaged`: content or structure came back wrong, and a kernel said something about it (a WARN, an oops, a panic);
  * - `corrupt`: the same, and no kernel said a word. The worst there is.
@@ -109,6 +110,8 @@ export interface RunResult {
   readonly damaged: Amount;
   readonly leaked: Amount;
   readonly lost: Amount;
+  /** Set aside in a new kernel although nobody had preserved it. */
+  readonly phantom: Amount;
   /** Preserved pages whose content proves nothing, because it is zero. */
   readonly untested: Amount;
   /** sha256 over everything that happened: logs with their times, results, and RAM at the end. */

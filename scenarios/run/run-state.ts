@@ -3,6 +3,7 @@ import { PageFlag } from '../../kernel/mm/page-states.ts';
 import type { VmallocArea } from '../../kernel/mm/vmalloc-area.ts';
 import { type Machine, type PageSize, type Pfn, type PhysAddr, physOf, Random } from '../../machine/index.ts';
 import { hex } from '../../machine/units.ts';
+import { PageRanges } from '../check/ranges.ts';
 import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import type { RunObserver } from './observer.ts';
@@ -30,6 +31,8 @@ export interface KernelEntry {
   outcome: Outcome;
   reason: string | null;
   leakedByKernelPages: number;
+  /** Set aside by the walk over the map, though its predecessor preserved nothing there. */
+  phantom: PageRanges;
   figures: Record<string, number>;
   /** What its predecessor preserved, by value. */
   incoming?: PreservedBlocks;
@@ -123,6 +126,7 @@ export class RunState {
       outcome: start.kind,
       reason: start.reason ?? null,
       leakedByKernelPages: 0,
+      phantom: new PageRanges(),
       figures: {},
       closed: false,
       lookPending: false,

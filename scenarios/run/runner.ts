@@ -9,7 +9,7 @@ import { type BootHandoff, Machine, type PageSize, type PhysAddr, physOf } from 
 import type { ExpectedObject } from '../check/expected-object.ts';
 import { InputError } from '../input-error.ts';
 import { figuresOf } from './figures.ts';
-import { judge, totalsOf, verdictOf } from './judge.ts';
+import { judge, phantomPages, totalsOf, verdictOf } from './judge.ts';
 import { closeKernel, kexecStep, lookBefore, preserveAgain, restoreAny, unpreserveAny } from './kexec-step.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { planMachine } from './machine-plan.ts';
@@ -259,6 +259,7 @@ function resultOf(run: RunState): RunResult {
     damaged: totals.damaged,
     leaked: totals.leaked,
     lost: totals.lost,
+    phantom: run.objects.amount(phantomPages(run)),
     untested: totals.untested,
   };
   return { ...result, digest: digestOf(run, result) };

@@ -84,6 +84,17 @@ const machine = z.strictObject({
     .array(z.number().int().min(0).max(63))
     .optional()
     .describe('NUMA nodes that have processors and no memory'),
+  reserved: z
+    .array(
+      z.strictObject({
+        base: quantity,
+        size: quantity,
+        count: z.number().int().min(1).max(4096).default(1).describe('so many ranges'),
+        every: quantity.optional().describe('bytes from the start of one to the start of the next'),
+      }),
+    )
+    .optional()
+    .describe('ranges of memory that firmware keeps for itself'),
 });
 
 const fill = z
@@ -184,7 +195,13 @@ const corrupt = z.strictObject({
   what: z.enum(CORRUPT_TARGETS),
   name: z.string().optional().describe('which subtree'),
   offset: quantity.optional().describe('bytes from its start (0)'),
+  level: z.number().int().min(0).max(8).optional().describe('of the tree-node: leaves are 0 (one below the root)'),
   bytes: hexBytes.optional().describe('what to put there; one flipped bit when left out'),
+  pointer: z
+    .enum(['tree-root', 'tree-node', 'tree-leaf'])
+    .optional()
+    .describe('in place of bytes: the address of this page (tree-node: of the same level)'),
+  times: z.number().int().min(1).max(8192).optional().describe('so often, one behind the other (1)'),
   value: quantity.optional().describe('of a handoff number'),
   replace: z.string().optional().describe('text to look for in it, first place; `bytes` or `with` take its place'),
   with: z.string().optional(),
@@ -262,6 +279,7 @@ const plainExpect = {
   damaged: amount.optional(),
   leaked: amount.optional(),
   lost: amount.optional().describe('pages without their reservation, or that nobody could restore'),
+  phantom: amount.optional().describe('pages that were set aside although nobody had preserved them'),
   restored: amount.optional(),
   log: texts.optional().describe('the last kernel’s log contains it'),
   'no log': texts.optional(),

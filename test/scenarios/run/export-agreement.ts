@@ -9,6 +9,7 @@ import { runScenario } from '../../../scenarios/run/runner.ts';
 
 /** Scenarios whose images take seconds to pack and to read: for the long tests. */
 export const LARGE: readonly string[] = [
+  'block-larger-than-ram',
   'default',
   'deferred-init',
   'gigantic-folio',

@@ -5,7 +5,7 @@ import { runScenario } from '../../../scenarios/run/runner.ts';
 
 /** What a run came to, in one line: pinned, so that a change of any kernel's behaviour shows here. */
 function summary(run: RunResult): string {
-  const bad = (['damaged', 'lost', 'leaked'] as const).flatMap((key) =>
+  const bad = (['damaged', 'lost', 'leaked', 'phantom'] as const).flatMap((key) =>
     run[key].pages === 0 ? [] : [`${key} ${run[key].pages}`],
   );
   return [run.outcome, run.verdict, ...bad].join(', ');
