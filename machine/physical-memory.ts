@@ -28,7 +28,9 @@ const CHUNK_PAGES = 1 << CHUNK_SHIFT;
 const GROUP_SHIFT = 18;
 const GROUP_CHUNKS = 1 << (GROUP_SHIFT - CHUNK_SHIFT);
 const GROUP_PAGES = 1 << GROUP_SHIFT;
-const SLAB_BYTES_LOG2 = 22;
+/** log2 of the 32-bit words of a slab. */
+export const SLAB_WORDS_LOG2 = 20;
+const SLAB_BYTES_LOG2 = SLAB_WORDS_LOG2 + 2;
 
 interface Group {
   readonly epoch: number;
@@ -298,6 +300,15 @@ export class PhysicalMemory {
   frameForOverwrite(pfn: Pfn): number {
     if (this.frameForRead(pfn) === 0) this.fillPages(pfn, 1, ZERO_FILL);
     return this.frameForWrite(pfn);
+  }
+
+  /**
+   * The slabs that frames lie in, of 2^SLAB_WORDS_LOG2 words each and one frame behind the other: for code so hot that it
+   * does itself what `frameWords` and `frameWordOffset` do. The array grows, and stays the same one until the memory is
+   * handed over.
+   */
+  get frameSlabs(): readonly Uint32Array[] {
+    return this.#live.slabs;
   }
 
   /** The slab of 32-bit words that a frame lies in: its first word is at `frameWordOffset(frame)`. */

@@ -1,16 +1,9 @@
-import {
-  hexOfHalves,
-  MachineFault,
-  type Order,
-  type Pfn,
-  type PhysAddr,
-  type PhysicalMemory,
-} from '../../machine/index.ts';
+import { type Order, type Pfn, type PhysAddr, type PhysicalMemory, SLAB_WORDS_LOG2 } from '../../machine/index.ts';
 import { EINVAL, ENOMEM, ERANGE, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
 import type { KernelLog } from '../log.ts';
-import { encodeKey, type RadixGeometry, tableIndex } from './geometry.ts';
-import { LeafFrames } from './leaf-frames.ts';
+import { encodeKey, type RadixGeometry } from './geometry.ts';
+import { LeafPlaces } from './leaf-places.ts';
 import type { BlockVisitor, OutgoingMap } from './memory-map.ts';
 import {
   DEFAULT_WALK_STEPS,
@@ -20,7 +13,8 @@ import {
   type RadixCallbacks,
   RadixWalk,
 } from './radix-walk.ts';
-import { fls64, shl64, swap32, u64Of } from './u64.ts';
+import { TableLinks } from './table-links.ts';
+import { fls64, shl64, u64Of } from './u64.ts';
 
 /**
  * Where a tree gets its pages. Neither call may change any page but the one it is about: the tree keeps what it knows
@@ -59,6 +53,13 @@ export interface RadixStats {
   readonly bytes: number;
 }
 
+// Constants of this module are compiled into its code, imported ones are looked up each time.
+const SLAB_SHIFT = SLAB_WORDS_LOG2;
+const SLAB_MASK = (1 << SLAB_SHIFT) - 1;
+
+const NO_PLACES = new Int32Array(0);
+const NO_WORDS = new Uint32Array(0);
+
 const FUNCTION_NAMES = { add: 'kho_radix_add_key', del: 'kho_radix_del_key', walk: 'kho_radix_walk_tree' };
 
 /** Pages that `destroy` gives back before it is taken to hang. */
@@ -68,9 +69,9 @@ const MAX_DESTROYED_NODES = 2 ** 22;
  * The radix tree in simulated RAM, literally as the kernel keeps it: insert makes missing tables on the way down,
  * delete clears a bit and never frees a page, nothing is validated.
  *
- * For speed it remembers in which frame the leaf of a key prefix lies, the last one apart from the others, so that runs
- * of neighbours and scattered keys alike touch one word. What it remembers counts only while `memory.generation` stands
- * still.
+ * For speed it remembers in which frame the leaf of a key prefix lies, so that runs of neighbours and scattered keys
+ * alike touch one word; and beside that the leaf used last, for keys of any kind. What it remembers counts only while
+ * `memory.generation` stands still.
  */
 export class RadixTree implements OutgoingMap {
   readonly kind = 'radix-tree';
@@ -83,27 +84,29 @@ export class RadixTree implements OutgoingMap {
   readonly #translate: PointerTranslation;
   readonly #maxWalkSteps: number;
   readonly #names: typeof FUNCTION_NAMES;
+  readonly #links: TableLinks;
   #root: PhysAddr | undefined;
   #destroyed = 0;
 
-  // Copies for the hot path.
-  readonly #bitmapLog2: number;
-  readonly #bitmapMask: number;
-  readonly #firstLeaf: Int32Array;
-  readonly #maxNumberedOrder: number;
-  readonly #numberedPfnLimit: number;
-
-  // The leaf used last: its number (-1 for none), the key bits above it, and where its bits are. It counts only while
-  // the memory's generation is this one.
+  // What is known holds while the memory's generation is this one.
   #generation = -1;
+  readonly #leaves: LeafPlaces;
+
+  // The leaf used last: the key bits above its own, and where its bits are.
   #lastLeaf = -1;
+  #previousLeaf = -1;
   #lastKeyHi = 0;
   #lastKeyLo = -1;
-  #lastWords: Uint32Array = new Uint32Array(0);
+  #lastWords: Uint32Array = NO_WORDS;
   #lastOffset = 0;
-  #previousLeaf = -1;
-  /** Where the other leaves are. */
-  readonly #leaves: LeafFrames;
+
+  // Copies for the hot path. They start with a value of their kind, so that V8 knows it and checks nothing.
+  readonly #bitmapLog2: number = 0;
+  readonly #bitmapMask: number = 0;
+  readonly #pfnLimit: number = 0;
+  readonly #maxNumberedOrder: number = 0;
+  #places: Int32Array = NO_PLACES;
+  readonly #slabs: readonly Uint32Array[];
 
   /** @param root an existing tree's root page; without it `init` makes one. */
   constructor(
@@ -122,12 +125,14 @@ export class RadixTree implements OutgoingMap {
     this.#maxWalkSteps = options.maxWalkSteps ?? DEFAULT_WALK_STEPS;
     this.#names = options.functionNames ?? FUNCTION_NAMES;
     this.#root = options.root;
-    this.#bitmapLog2 = geometry.bitmapLog2;
-    this.#bitmapMask = 2 ** geometry.bitmapLog2 - 1;
-    this.#leaves = new LeafFrames(geometry);
-    this.#firstLeaf = this.#leaves.firstLeaf;
-    this.#maxNumberedOrder = this.#leaves.maxOrder;
-    this.#numberedPfnLimit = this.#leaves.pfnLimit;
+    this.#bitmapLog2 = geometry.bitmapLog2 | 0;
+    this.#bitmapMask = (1 << geometry.bitmapLog2) - 1;
+    this.#links = new TableLinks(memory, geometry, this.#translate);
+    this.#leaves = new LeafPlaces(memory, geometry);
+    this.#pfnLimit = this.#leaves.pfnLimit | 0;
+    this.#maxNumberedOrder = this.#leaves.maxOrder | 0;
+    this.#places = this.#leaves.places;
+    this.#slabs = memory.frameSlabs;
   }
 
   /** The root page, undefined before `init` and after `destroy`. */
@@ -157,28 +162,34 @@ export class RadixTree implements OutgoingMap {
    * -EINVAL without a root. Operands beyond all orders and addresses give the keys that a kernel would compute.
    */
   preserve(pfn: Pfn, order: Order): 0 | Errno {
-    if (!(pfn < this.#numberedPfnLimit && order <= this.#maxNumberedOrder)) return this.#preserveAny(pfn, order);
-    const keyLo = pfn >>> order;
-    const leaf = (this.#firstLeaf[order] as number) + (keyLo >>> this.#bitmapLog2);
-    if (leaf !== this.#lastLeaf || this.#memory.generation !== this.#generation) {
-      return this.#preserveElsewhere(pfn, order, keyLo, leaf);
+    if (pfn < this.#pfnLimit && order <= this.#maxNumberedOrder && this.#memory.generation === this.#generation) {
+      const keyLo = pfn >> order;
+      const leaf = ((1 << (this.#maxNumberedOrder - order)) + (keyLo >>> this.#bitmapLog2)) | 0;
+      if (leaf === this.#lastLeaf) {
+        const words = this.#lastWords;
+        const at = this.#lastOffset | ((keyLo & this.#bitmapMask) >>> 5);
+        words[at] = (words[at] as number) | (1 << keyLo);
+        return 0;
+      }
+      const place = this.#places[leaf] as number;
+      if (place > 0) {
+        const words = this.#slabs[place >>> SLAB_SHIFT] as Uint32Array;
+        const at = (place & SLAB_MASK) | ((keyLo & this.#bitmapMask) >>> 5);
+        words[at] = (words[at] as number) | (1 << keyLo);
+        // A leaf met twice running is likely to be met again.
+        if (leaf === this.#previousLeaf) this.#makeLast(keyLo, order, place, leaf);
+        else this.#previousLeaf = leaf;
+        return 0;
+      }
     }
-    const at = this.#lastOffset + ((keyLo & this.#bitmapMask) >>> 5);
-    this.#lastWords[at] = (this.#lastWords[at] as number) | (1 << keyLo);
-    return 0;
+    return this.#preserveByKey(pfn, order);
   }
 
-  /** In another leaf than the last: one that is known, or the way down from the root. */
-  #preserveElsewhere(pfn: Pfn, order: Order, keyLo: number, leaf: number): 0 | Errno {
-    const memory = this.#memory;
-    const frame = memory.generation === this.#generation ? this.#leaves.frameOf(leaf) : 0;
-    if (frame === 0) return this.#preserveAny(pfn, order);
-    const words = memory.frameWords(frame);
-    const at = memory.frameWordOffset(frame) + ((keyLo & this.#bitmapMask) >>> 5);
-    words[at] = (words[at] as number) | (1 << keyLo);
-    if (leaf === this.#previousLeaf) this.#makeLast(keyLo, 1 << (this.#maxNumberedOrder - order), frame, leaf);
-    else this.#previousLeaf = leaf;
-    return 0;
+  #preserveByKey(pfn: number, order: number): 0 | Errno {
+    const { lo, hi } = u64Of(pfn);
+    const phys = shl64(lo, hi, this.geometry.page.shift);
+    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    return this.addKey(key.lo, key.hi);
   }
 
   /**
@@ -214,21 +225,15 @@ export class RadixTree implements OutgoingMap {
     return encodeKey(this.geometry, phys.lo, phys.hi, order);
   }
 
-  #preserveAny(pfn: number, order: number): 0 | Errno {
-    const key = this.#keyOf(pfn, order);
-    return this.addKey(key.lo, key.hi);
-  }
-
   /** Clears the bit of a block's key; a WARN when there is no leaf for it. */
   unpreserve(pfn: Pfn, order: Order): void {
-    if (pfn < this.#numberedPfnLimit && order <= this.#maxNumberedOrder) {
-      const memory = this.#memory;
-      const keyLo = pfn >>> order;
-      const leaf = (this.#firstLeaf[order] as number) + (keyLo >>> this.#bitmapLog2);
-      const frame = memory.generation === this.#generation ? this.#leaves.frameOf(leaf) : 0;
-      if (frame !== 0) {
-        const words = memory.frameWords(frame);
-        const at = memory.frameWordOffset(frame) + ((keyLo & this.#bitmapMask) >>> 5);
+    if (pfn < this.#pfnLimit && order <= this.#maxNumberedOrder && this.#memory.generation === this.#generation) {
+      const keyLo = pfn >> order;
+      const leaf = (1 << (this.#maxNumberedOrder - order)) + (keyLo >>> this.#bitmapLog2);
+      const place = this.#places[leaf | 0] as number;
+      if (place > 0) {
+        const words = this.#slabs[place >>> SLAB_SHIFT] as Uint32Array;
+        const at = (place & SLAB_MASK) | ((keyLo & this.#bitmapMask) >>> 5);
         words[at] = (words[at] as number) & ~(1 << keyLo);
         return;
       }
@@ -279,8 +284,8 @@ export class RadixTree implements OutgoingMap {
 
   #forget(): void {
     this.#generation = -1;
-    this.#lastLeaf = -1;
     this.#lastKeyLo = -1;
+    this.#lastLeaf = -1;
     this.#previousLeaf = -1;
     this.#leaves.forget();
   }
@@ -298,8 +303,8 @@ export class RadixTree implements OutgoingMap {
     let anchor: PhysAddr | undefined;
     let node = root;
     for (let level = this.geometry.depth - 1; level > 0; level--) {
-      const slot = this.#slotAddress(node, tableIndex(this.geometry, lo, hi, level));
-      const child = this.#child(slot);
+      const slot = this.#links.slotOf(node, lo, hi, level);
+      const child = this.#links.read(slot);
       if (child !== undefined) {
         node = child;
         continue;
@@ -311,7 +316,7 @@ export class RadixTree implements OutgoingMap {
         this.#forget();
         return ENOMEM;
       }
-      this.#writeLink(slot, fresh);
+      this.#links.write(slot, fresh);
       anchor ??= slot;
       made.push(fresh);
       node = fresh;
@@ -327,7 +332,7 @@ export class RadixTree implements OutgoingMap {
       return;
     }
     for (let level = this.geometry.depth - 1; level > 0; level--) {
-      const child = this.#child(this.#slotAddress(node, tableIndex(this.geometry, lo, hi, level)));
+      const child = this.#links.read(this.#links.slotOf(node, lo, hi, level));
       if (child === undefined) {
         this.#log?.warnOn(this.#names.del);
         return;
@@ -335,55 +340,6 @@ export class RadixTree implements OutgoingMap {
       node = child;
     }
     this.#touchLeaf(node, lo, hi, false);
-  }
-
-  /** @throws MachineFault when the slot lies beyond every address that RAM could have. */
-  #slotAddress(node: PhysAddr, index: number): PhysAddr {
-    return (node + 8 * index) as PhysAddr;
-  }
-
-  /** What a slot points to; undefined for nothing. @throws MachineFault for a pointer that no RAM can be at. */
-  #child(slot: PhysAddr): PhysAddr | undefined {
-    const memory = this.#memory;
-    const pageBytes = memory.page.sizeBytes;
-    const offset = slot % pageBytes;
-    const frame = offset % 8 === 0 ? memory.frameForRead(((slot - offset) / pageBytes) as Pfn) : 0;
-    let lo: number;
-    let hi: number;
-    if (frame > 0) {
-      const words = memory.frameWords(frame);
-      const at = memory.frameWordOffset(frame) + (offset >>> 2);
-      lo = words[at] as number;
-      hi = words[at + 1] as number;
-    } else {
-      lo = memory.readU32(slot);
-      hi = memory.readU32((slot + 4) as PhysAddr);
-    }
-    if ((lo | hi) === 0) return undefined;
-    if (this.geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
-    const phys = this.#translate(lo, hi);
-    if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
-    return phys;
-  }
-
-  /** Writes a link into an own table without disturbing what is known about leaves, where that is possible. */
-  #writeLink(slot: PhysAddr, child: PhysAddr): void {
-    const memory = this.#memory;
-    let lo = child >>> 0;
-    let hi = Math.floor(child / 0x1_0000_0000);
-    if (this.geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
-    if (slot % 8 !== 0) {
-      memory.writeU32(slot, lo);
-      memory.writeU32((slot + 4) as PhysAddr, hi);
-      return;
-    }
-    const pageBytes = memory.page.sizeBytes;
-    const offset = slot % pageBytes;
-    const frame = memory.frameForWrite(((slot - offset) / pageBytes) as Pfn);
-    const words = memory.frameWords(frame);
-    const at = memory.frameWordOffset(frame) + (offset >>> 2);
-    words[at] = lo;
-    words[at + 1] = hi;
   }
 
   #touchLeaf(leaf: PhysAddr, lo: number, hi: number, set: boolean): void {
@@ -398,30 +354,29 @@ export class RadixTree implements OutgoingMap {
       return;
     }
     const frame = memory.frameForWrite((leaf / pageBytes) as Pfn);
-    const leafNumber = this.#leafNumber(lo, hi);
-    this.#makeLast(lo, hi, frame, leafNumber);
-    if (leafNumber >= 0) this.#leaves.remember(leafNumber, frame);
+    const leafNumber = this.#leaves.leafOf(lo, hi);
+    if (leafNumber >= 0) {
+      this.#leaves.remember(leafNumber, frame);
+      this.#places = this.#leaves.places;
+    }
+    this.#lastKeyLo = lo >>> this.#bitmapLog2;
+    this.#lastKeyHi = hi;
+    this.#lastWords = memory.frameWords(frame);
+    this.#lastOffset = memory.frameWordOffset(frame);
+    this.#lastLeaf = leafNumber;
+    this.#previousLeaf = leafNumber;
     this.#generation = memory.generation;
     const at = this.#lastOffset + wordInLeaf;
     const value = this.#lastWords[at] as number;
     this.#lastWords[at] = set ? value | mask : value & ~mask;
   }
 
-  #makeLast(lo: number, hi: number, frame: number, leafNumber: number): void {
-    this.#lastKeyLo = lo >>> this.#bitmapLog2;
-    this.#lastKeyHi = hi;
-    this.#lastWords = this.#memory.frameWords(frame);
-    this.#lastOffset = this.#memory.frameWordOffset(frame);
-    this.#lastLeaf = leafNumber;
-    this.#previousLeaf = leafNumber;
-  }
-
-  /** The number of a key's leaf, -1 where it has none. */
-  #leafNumber(lo: number, hi: number): number {
-    const order = this.#maxNumberedOrder - (31 - Math.clz32(hi));
-    if (hi <= 0 || (hi & (hi - 1)) !== 0 || order < 0) return -1;
-    if ((lo >>> 0) * 2 ** order >= this.#numberedPfnLimit) return -1;
-    return (this.#firstLeaf[order] as number) + (lo >>> this.#bitmapLog2);
+  #makeLast(keyLo: number, order: number, place: number, leaf: number): void {
+    this.#lastKeyLo = keyLo >>> this.#bitmapLog2;
+    this.#lastKeyHi = 1 << (this.geometry.page.physBits - this.geometry.page.shift - 32 - order);
+    this.#lastWords = this.#slabs[place >>> SLAB_SHIFT] as Uint32Array;
+    this.#lastOffset = place & SLAB_MASK;
+    this.#lastLeaf = leaf;
   }
 
   // --- the whole tree ------------------------------------------------------------------------------------------------
@@ -472,7 +427,7 @@ export class RadixTree implements OutgoingMap {
     if (++this.#destroyed > MAX_DESTROYED_NODES) throw new KernelHang('the destruction of the radix tree');
     if (level > 0) {
       for (let i = 0; i < this.geometry.slots; i++) {
-        const child = this.#child(this.#slotAddress(node, i));
+        const child = this.#links.read(this.#links.slotAt(node, i));
         if (child !== undefined) this.#destroyNode(child, level - 1);
       }
     }

@@ -12,6 +12,7 @@ import {
   type Pfn,
   PhysicalMemory,
   physAddr,
+  Random,
 } from '../../../machine/index.ts';
 import { BumpAllocator } from './bump-allocator.ts';
 
@@ -73,6 +74,37 @@ describe.each(PAGE_SIZES)('the radix tree with $name pages', (page) => {
       }),
       { numRuns: 60, seed: 1 },
     );
+  });
+
+  test('scattered blocks go to the right leaf, however often memory changed under the tree', () => {
+    const { tree, memory } = makeTree(page);
+    const random = new Random(1);
+    const model = new Set<string>();
+    let marked = { version: memory.mark(), blocks: new Set<string>() };
+    // 60 leaves, each met over and over, so that the tree knows where they are.
+    const blocks = Array.from({ length: 60 }, (_, i) => {
+      const order = i % 13;
+      return { order: order as Order, first: i * 2 ** (tree.geometry.bitmapLog2 + 1) };
+    });
+    for (let i = 0; i < 3000; i++) {
+      const { order, first } = blocks[random.below(blocks.length)] as (typeof blocks)[number];
+      const pfn = (first + random.below(64) * 2 ** order) as Pfn;
+      const phys = pfn * page.sizeBytes;
+      const name = `${hexOfHalves(phys >>> 0, Math.floor(phys / 2 ** 32))} ${order}`;
+      if (random.below(3) > 0) {
+        expect(tree.preserve(pfn, order)).toBe(0);
+        model.add(name);
+      } else if (model.delete(name)) {
+        tree.unpreserve(pfn, order);
+      }
+      if (i % 500 === 400) memory.writeU64(physAddr(0), i);
+      if (i === 1500) marked = { version: memory.mark(), blocks: new Set(model) };
+    }
+    expect(new Set(blocksOf(tree))).toEqual(model);
+    memory.restore(marked.version);
+    expect(new Set(blocksOf(tree))).toEqual(marked.blocks);
+    expect(tree.preserve(0 as Pfn, 0 as Order)).toBe(0);
+    expect(blocksOf(tree)).toHaveLength(marked.blocks.add(`${hexOfHalves(0, 0)} 0`).size);
   });
 
   test('another reader, who has only the bytes, sees the same blocks and every page of the tree', () => {
