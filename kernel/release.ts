@@ -97,6 +97,8 @@ export interface ReleaseQuirks {
   readonly vmallocChunksUnbounded: boolean;
   /** Failing to get a further chunk while preserving a vmalloc area undoes everything and returns 0 (6.18). */
   readonly vmallocForgetsError: boolean;
+  /** test_kho looks for its data with `kho=off` too (6.17). */
+  readonly testIgnoresKhoOff: boolean;
   /** test_kho says so when its data is damaged (6.19). */
   readonly testReportsFailure: boolean;
   /** reserve_mem= says why a value is refused (7.1). */
@@ -198,6 +200,7 @@ const V6_16: Release = {
     vmallocUnpreservesByPage: false,
     vmallocChunksUnbounded: false,
     vmallocForgetsError: false,
+    testIgnoresKhoOff: true,
     testReportsFailure: false,
     reserveMemExplains: false,
     memfdForgetsErrors: false,
@@ -245,6 +248,7 @@ const V6_18: Release = {
     scratchSizeMayBeZero: true,
     vmallocRepeatsPages: true,
     vmallocForgetsError: true,
+    testIgnoresKhoOff: false,
   },
 };
 

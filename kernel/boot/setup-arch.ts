@@ -1,12 +1,19 @@
 import { readSetupData } from '../../machine/boot-handoff.ts';
 import { alignUp, type BootHandoff, type LoadedSegment, NUMA_NO_NODE } from '../../machine/index.ts';
 import { readChosenHandoff } from '../boot-handoff/chosen.ts';
+import { KernelPanic } from '../failure.ts';
 import { fdtViewAt } from '../kho/fdt-view.ts';
 import { khoPopulate } from '../kho/populate.ts';
 import type { Boot } from './boot-state.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
+
+/** What the architectures say when there is no memory for early page tables: after a handover, no usable scratch. */
+const NO_PAGE_TABLES = {
+  arm64: 'Failed to allocate page table page',
+  x86_64: 'alloc_low_pages: can not alloc memory',
+} as const;
 
 /** Looks for the handoff where the architecture's loader puts it. A missing one is no message: a cold boot. */
 export function findHandoff(boot: Boot): void {
@@ -65,7 +72,9 @@ export function reserveImage(boot: Boot): void {
   }
   memblock.allowResize();
   const ramBytes = map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0);
-  memblock.allocTryNid((2 + Math.ceil(ramBytes / GIB)) * page.sizeBytes, page.sizeBytes, 0, 0, NUMA_NO_NODE);
+  const tables = (2 + Math.ceil(ramBytes / GIB)) * page.sizeBytes;
+  if (memblock.allocTryNid(tables, page.sizeBytes, 0, 0, NUMA_NO_NODE) === 0)
+    throw new KernelPanic(NO_PAGE_TABLES[arch]);
 }
 
 function reserveSegment(boot: Boot, segment: LoadedSegment): void {

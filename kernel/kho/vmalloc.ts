@@ -186,11 +186,21 @@ export function unpreserveVmalloc(ctx: VmallocContext, preservation: VmallocPres
 const KVMALLOC_MAX_BYTES = 0x7fff_ffff;
 
 /**
+ * An order that nobody checks: as an int shift it is order 0, but the area is rounded up to 2^(32 + page shift) bytes. With
+ * 4K pages there is room for 16 TiB, and as many pages as an unsigned int wraps to are mapped, which is none; with larger
+ * pages there is no such room.
+ */
+const HUGE_SHIFT_ORDER = 32;
+
+/** Where an area is said to be when it faults: areas have no addresses of their own in khosim. */
+const VMALLOC_START = 0xffff_8000_8000_0000n;
+
+/**
  * kho_restore_vmalloc: takes over the pages that a predecessor preserved, and the chunks, which it frees. Flags it
  * doesn't know are dropped.
  * @returns the area, undefined when the description doesn't hold together (total length differs from the list, a page
  * was not preserved, nothing at all); pages restored until then stay allocated, as in the kernel.
- * @throws MachineFault when a chunk lies outside RAM.
+ * @throws MachineFault when a chunk lies outside RAM, and for an area that comes out unmapped, which is read next.
  */
 export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreservation): VmallocArea | undefined {
   const { memory, kho, abi, allocator } = ctx;
@@ -221,14 +231,15 @@ export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreserv
     allocator.freePages(pfn, 0 as Order);
   }
   if (pfns.length !== totalPages || totalPages === 0) return undefined;
+  if ((preservation.order & 63) === HUGE_SHIFT_ORDER) {
+    if (memory.page.shift !== 12) return undefined;
+    throw new MachineFault('read', VMALLOC_START);
+  }
   const vmFlags =
     ((flags & abi.constant('vmalloc', 'KHO_VMALLOC_ALLOC')) === 0 ? 0 : VM_ALLOC) |
     ((flags & abi.constant('vmalloc', 'KHO_VMALLOC_HUGE_VMAP')) === 0 ? 0 : VM_ALLOW_HUGE_VMAP);
   return new VmallocArea(ctx, pfns, 0 as Order, vmFlags);
 }
-
-/** Where the guard page behind an area is said to be: areas have no addresses of their own in khosim. */
-const VMALLOC_START = 0xffff_8000_8000_0000n;
 
 /**
  * Reads from an area whose length somebody else has said.

@@ -245,6 +245,7 @@ export class MemfdHandler implements FileHandler {
     const uptodate = abi.constant('memfd', 'MEMFD_LUO_FOLIO_UPTODATE');
     let err: 0 | Errno = 0;
     let i = 0;
+    let added = false;
     for (const entry of this.#codec.read(list, count)) {
       if (entry.pfn !== 0) {
         const folio = this.#restoreFolio(entry);
@@ -262,16 +263,21 @@ export class MemfdHandler implements FileHandler {
           folioPut(this.#ctx, folio);
           break;
         }
+        added = true;
       }
       i++;
     }
     if (err === 0) return 0;
-    if (this.#forgetsErrors) return err === EIO && i > 0 ? 0 : err;
     for (const entry of this.#codec.read(list, count, i + 1)) {
-      const folio = entry.pfn === 0 ? undefined : this.#restoreFolio(entry);
+      // The same kernels take frame numbers for addresses here: it is hardly ever a preserved folio that they free.
+      const folio = this.#forgetsErrors
+        ? this.#ctx.kho.restoreFolio(entry.pfn as number as PhysAddr)
+        : entry.pfn === 0
+          ? undefined
+          : this.#restoreFolio(entry);
       if (folio !== undefined) folioPut(this.#ctx, folio);
     }
-    return err;
+    return this.#forgetsErrors && err === EIO && added ? 0 : err;
   }
 
   /** PFN_PHYS: what does not fit 64 bits is lost. Exact, since only low bits of the frame number remain. */

@@ -26,7 +26,7 @@ export interface BootImageOptions {
 
 /** A file as user space finds it, or the name of the errno. */
 export type BootedFile =
-  | { readonly size: number; readonly pos: number; readonly seals: number; readonly sha256: string }
+  | { readonly size: number; readonly pos: number | string; readonly seals: number; readonly sha256: string }
   | { readonly error: string };
 
 export interface RegionDocument {
@@ -184,5 +184,5 @@ function readMemfd(file: Memfd, pageBytes: number): BootedFile {
   if (inode.sizeBytes > inode.cache.nrPages * pageBytes + MOST_HOLE_BYTES) return { error: 'EFBIG' };
   const hash = createHash('sha256');
   for (let at = 0; at < inode.sizeBytes; at += READ_BYTES) hash.update(inode.read(at, READ_BYTES));
-  return { size: inode.sizeBytes, pos: inode.pos, seals: inode.seals, sha256: hash.digest('hex') };
+  return { size: inode.sizeBytes, pos: jsonU64(BigInt(inode.pos)), seals: inode.seals, sha256: hash.digest('hex') };
 }
