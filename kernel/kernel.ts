@@ -158,6 +158,7 @@ export class Kernel {
       segments: machine.segments,
       clients: bootClients(this.ctx, this.kho, this.clients),
       sabotage: options.sabotage ?? {},
+      earlyBytes: this.image.earlyBytes ?? 0,
       handoff: undefined,
     };
   }

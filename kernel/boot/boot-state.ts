@@ -25,6 +25,8 @@ export interface Boot {
   readonly segments: readonly LoadedSegment[];
   readonly clients: readonly BootClient[];
   readonly sabotage: Sabotage;
+  /** See KernelImage. */
+  readonly earlyBytes: number;
   /** What firmware or the loader passed; undefined on a cold boot. */
   handoff: BootHandoff | undefined;
 }

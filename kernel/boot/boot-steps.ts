@@ -2,7 +2,7 @@ import type { Release } from '../release.ts';
 import type { Boot } from './boot-state.ts';
 import { device, early, fs, late } from './initcalls.ts';
 import { earlyParameters, khoMemoryInit, khoMemoryInitEarly } from './kho-init.ts';
-import { allocateMemoryMap, initialiseStructPages, releaseMemory } from './memory-init.ts';
+import { allocateEarlyTables, allocateMemoryMap, initialiseStructPages, releaseMemory } from './memory-init.ts';
 import { addMemory, findHandoff, reserveImage } from './setup-arch.ts';
 
 /** One step of the boot, under the kernel's name for it. */
@@ -24,6 +24,7 @@ export function bootSteps(release: Release): readonly BootStep[] {
     { name: 'mm_core_init_early: memory map', microseconds: 500, run: allocateMemoryMap },
     { name: 'mm_core_init_early: struct pages', microseconds: 1000, run: initialiseStructPages },
     { name: 'parse_args', microseconds: 10, run: earlyParameters },
+    { name: 'vfs_caches_init_early', microseconds: 0, run: allocateEarlyTables },
     { name: 'mm_core_init: KHO', microseconds: 10, run: khoMemoryInit },
     { name: 'mm_core_init: memblock_free_all', microseconds: 1000, run: releaseMemory },
     { name: 'early_initcall', microseconds: 1000, run: early },

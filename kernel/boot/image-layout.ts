@@ -15,6 +15,11 @@ const MIB = 2 ** 20;
 export interface KernelImage {
   readonly kernelBytes: number;
   readonly initrdBytes: number;
+  /**
+   * What the kernel allocates early beside the memory map: hash tables, page tables of the direct map, per-CPU areas, CMA. It
+   * counts for the default sizes of scratch. 0 by default: khosim's kernels have none of these.
+   */
+  readonly earlyBytes?: number;
 }
 
 /** Kernel and initrd of the size that test kernels have: 16 MiB together. */

@@ -1,5 +1,6 @@
-import { alignUp, type PageSize, type Pfn, pfnOf } from '../../machine/index.ts';
+import { alignUp, NUMA_NO_NODE, type PageSize, type Pfn, pfnOf } from '../../machine/index.ts';
 import { NO_REGION, type RegionTable } from '../../machine/memblock/region-table.ts';
+import { KernelPanic } from '../failure.ts';
 import { PageFlag } from '../mm/page-states.ts';
 import { defaultSectionBytes, type MemoryRegion } from '../mm/struct-page-init.ts';
 import type { Boot } from './boot-state.ts';
@@ -47,6 +48,16 @@ export function allocateMemoryMap(boot: Boot): void {
       log.err(`sparse_init_nid: node[${nid}] memory map backing failed. Some memory will not be available.`);
       break;
     }
+  }
+}
+
+/** Hash tables, page tables and the like: kernel memory from memblock, as much as the kernel's description says. */
+export function allocateEarlyTables(boot: Boot): void {
+  const { memblock, page } = boot.ctx;
+  if (boot.earlyBytes === 0) return;
+  const sizeBytes = alignUp(boot.earlyBytes, page.sizeBytes);
+  if (memblock.allocTryNidRaw(sizeBytes, page.sizeBytes, 0, 0, NUMA_NO_NODE) === 0) {
+    throw new KernelPanic(`Failed to allocate ${sizeBytes} bytes of early tables`);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { PageRanges } from '../check/ranges.ts';
 import type { KernelLedger } from './ledger.ts';
+import { formatBytes } from './quantity.ts';
 import type { Amount, CheckResult, Outcome, Verdict } from './result.ts';
 import type { RunState } from './run-state.ts';
 import type { ExpectSpec } from './schema.ts';
@@ -193,6 +194,12 @@ function explicit(run: RunState, expect: ExpectSpec, reason: string | null, add:
     ['khoTest', entry.kernel.khoTest, expect.khoTest],
   ];
   for (const [name, got, wanted] of compared) if (wanted !== undefined) add(name, got === wanted, compare(got, wanted));
+  if (expect.scratch !== undefined) {
+    const got = state.scratch.map((area) => area.sizeBytes);
+    const text = (sizes: readonly number[]) => sizes.map(formatBytes).join(', ') || 'none';
+    const ok = got.length === expect.scratch.length && got.every((size, i) => size === expect.scratch?.[i]);
+    add('scratch', ok, compare(text(got), ok ? text(got) : text(expect.scratch)));
+  }
   if (expect.revived !== undefined) {
     const got = state.reserveMem.filter((each) => each.revived).map((each) => each.name);
     const ok = got.length === expect.revived.length && expect.revived.every((name) => got.includes(name));

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { DEFAULT_IMAGE } from '../../kernel/boot/image-layout.ts';
 import type { Sabotage } from '../../kernel/boot/sabotage.ts';
 import { isKdumpKernel } from '../../kernel/command-line.ts';
 import type { KernelConfig } from '../../kernel/config.ts';
@@ -84,6 +85,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
     return {
       ...now,
       config: now.config as Partial<KernelConfig>,
+      image: { ...DEFAULT_IMAGE, earlyBytes: scenario.spec.kernel.earlyAllocations ?? 0 },
       sink: options.sink,
       sabotage: options.sabotage,
       faults: options.faultsOf?.(run.kernels.length + 1) ?? nextFaults(run),

@@ -287,6 +287,7 @@ const plainExpect = {
   warnings: z.number().int().min(0).optional().describe('WARNs in the last kernel'),
   kexecCount: z.number().int().min(0).optional(),
   liveupdateNumber: z.number().int().min(0).optional(),
+  scratch: z.array(quantity).optional().describe('sizes of the last kernel’s scratch areas, in their order'),
   revived: z.array(z.string()).optional().describe('reserve_mem regions, exactly these'),
   khoTest: z.enum(['ok', 'failed', 'absent']).optional(),
 };
@@ -309,6 +310,11 @@ export const scenarioSchema = z.strictObject({
       quirks: quirks.default([]),
       cmdline: z.string().default('kho=on liveupdate=on'),
       config: config.optional(),
+      earlyAllocations: quantity
+        .optional()
+        .describe(
+          'bytes that kernels allocate early beside the memory map (0): they count for the default sizes of scratch',
+        ),
     })
     .prefault({}),
   steps: z.array(step),
