@@ -23,6 +23,12 @@ export const VMALLOC_CHUNK_SITE = 'vmalloc.alloc-chunk';
 export const BLOCK_SITE = 'kho-block.alloc';
 /** Freezing a file right before the jump (6.19). */
 export const FREEZE_SITE = 'luo.freeze-file';
+/** The kernel's record of a session, when one is made or read from a predecessor (6.19). */
+export const SESSION_SITE = 'luo.alloc-session';
+/** Charging a folio to a memory cgroup, while a memfd is retrieved (6.19). */
+export const MEMFD_CHARGE_SITE = 'memfd.charge-folio';
+/** Accounting a folio's blocks to a file, while a memfd is retrieved (6.19). */
+export const MEMFD_ACCOUNT_SITE = 'memfd.account-folio';
 /** Doubling one of memblock's arrays, early in the boot: it is armed before the kernel starts. */
 export const DOUBLE_ARRAY_SITE = 'memblock.double-array';
 
@@ -86,6 +92,21 @@ export const FAULT_SITES: readonly FaultSiteSpec[] = [
     site: FREEZE_SITE,
     what: 'freezing a file before the jump',
     follows: 'the reboot is refused with -EIO, and what was frozen is unfrozen',
+  },
+  {
+    site: SESSION_SITE,
+    what: 'the record of a session that is made, or read from the predecessor',
+    follows: '-ENOMEM from making it; where the predecessor’s are read, no open of the device works any more',
+  },
+  {
+    site: MEMFD_CHARGE_SITE,
+    what: 'charging a folio of a memfd that is retrieved',
+    follows: '-ENOMEM from retrieving the file, then and whenever it is tried again; its memory is given back',
+  },
+  {
+    site: MEMFD_ACCOUNT_SITE,
+    what: 'accounting a folio of a memfd that is retrieved',
+    follows: '-ENOSPC from retrieving the file, then and whenever it is tried again; its memory is given back',
   },
   {
     site: DOUBLE_ARRAY_SITE,

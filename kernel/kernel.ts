@@ -259,16 +259,13 @@ export class Kernel {
   /**
    * Jumps into a loaded kernel: LUO serializes, KHO is finalised where LUO does that (6.19 and 7.0), and after this only
    * bytes are left of the present kernel. The caller boots the next.
+   * @param meanwhile what other tasks do between LUO's part and the jump: they run until the machine shuts down.
    * @returns 0 (look at `outcome`: the kernel may have fallen on the way), or the error with which LUO refuses.
    */
-  jump(loaded: LoadedKernel): 0 | Errno {
+  jump(loaded: LoadedKernel, meanwhile?: () => void): 0 | Errno {
     const result = this.call((): 0 | Errno => {
-      const refused = this.luo?.reboot() ?? 0;
+      const refused = this.#liveupdateReboot(meanwhile);
       if (refused !== 0) return refused;
-      if (this.luo?.enabled === true) {
-        const err = this.kho.finalize();
-        if (err !== 0) return err;
-      }
       this.#sabotageJump();
       const registers = moveSegments(this.ctx, loaded, mix32(this.machine.seed ^ this.machine.generation));
       this.machine.jump(registers, loadedSegments(loaded));
@@ -277,6 +274,23 @@ export class Kernel {
     if (!result.ok) return 0;
     if (result.value === 0) this.#outcome = { kind: 'jumped' };
     return result.value;
+  }
+
+  /** liveupdate_reboot: LUO's part, and up to 7.0 the finalisation that follows it. */
+  #liveupdateReboot(meanwhile?: () => void): 0 | Errno {
+    const refused = this.luo?.reboot() ?? 0;
+    if (refused !== 0) return refused;
+    meanwhile?.();
+    return this.luo?.enabled === true ? this.kho.finalize() : 0;
+  }
+
+  /**
+   * A kexec with preserve_context (CONFIG_KEXEC_JUMP): the other kernel runs beside this one's memory and comes back, and this one goes
+   * on. Up to 7.0 LUO is asked as if it were for good.
+   * @returns 0, or the error of a refusal.
+   */
+  jumpAndReturn(): 0 | Errno {
+    return this.ctx.release.quirks.luoSerializesForReturn ? this.#liveupdateReboot() : 0;
   }
 
   /**

@@ -113,8 +113,28 @@ export interface ReleaseQuirks {
   readonly luoOwnsFiles: boolean;
   /** An error in one session's files fails all of LUO's sessions (7.1); before, the session is short of them. */
   readonly luoFileErrorsFail: boolean;
-  /** LUO's test FLBs give back what they fetch, so that they finish with the last file (7.1). */
-  readonly testFlbsPutReference: boolean;
+  /** A memfd's folios are counted in a 32-bit unsigned int before they are preserved: what is behind them is lost (6.19, 7.0). */
+  readonly memfdCountsInInt: boolean;
+  /** When retrieving a memfd fails, a frame number is taken for an address to give back what was not reached (6.19, 7.0). */
+  readonly memfdPutsWrongFolios: boolean;
+  /** A folio's dirty and uptodate flags cross as they were when it was preserved; no release is known here that did so. */
+  readonly memfdSavesFolioFlags: boolean;
+  /** A file that could not be retrieved is tried again, on what the first attempt gave back; fixed within 6.19. */
+  readonly luoForgetsFailure: boolean;
+  /** Unfreezing a file drops the handle of what was preserved of it; fixed within 6.19. */
+  readonly luoUnfreezeDropsHandle: boolean;
+  /** An open of the device that had no memory for a session is a success the next time, without that session (6.19, 7.0). */
+  readonly luoForgetsAllocFailure: boolean;
+  /** Once sessions are written, calls on sessions wait for the jump (7.1). */
+  readonly luoLocksSessions: boolean;
+  /** A kexec that comes back (preserve_context) freezes and writes sessions too (6.19, 7.0). */
+  readonly luoSerializesForReturn: boolean;
+  /** A reserved field of FINISH must be 0: else -EINVAL (7.2). */
+  readonly luoChecksReserved: boolean;
+  /** Whoever fetches an incoming FLB holds it until it gives it back (7.1); before, it goes with the last file. */
+  readonly flbCountsUsers: boolean;
+  /** An FLB that could not be retrieved is not tried again (7.2). */
+  readonly flbRemembersFailure: boolean;
 }
 
 /** Log lines whose text differs between releases, without their `KHO: `. */
@@ -208,7 +228,17 @@ const V6_16: Release = {
     luoChecksNames: false,
     luoOwnsFiles: false,
     luoFileErrorsFail: false,
-    testFlbsPutReference: false,
+    memfdCountsInInt: false,
+    memfdPutsWrongFolios: false,
+    memfdSavesFolioFlags: false,
+    luoForgetsFailure: false,
+    luoUnfreezeDropsHandle: false,
+    luoForgetsAllocFailure: false,
+    luoLocksSessions: false,
+    luoSerializesForReturn: false,
+    luoChecksReserved: false,
+    flbCountsUsers: false,
+    flbRemembersFailure: false,
   },
   messages: {
     foundHandover: 'found kexec handover data. Will skip init for some devices',
@@ -275,6 +305,10 @@ const V6_19: Release = {
     vmallocForgetsError: false,
     testReportsFailure: true,
     memfdForgetsErrors: true,
+    memfdCountsInInt: true,
+    memfdPutsWrongFolios: true,
+    luoForgetsAllocFailure: true,
+    luoSerializesForReturn: true,
   },
   messages: { ...V6_18.messages, foundHandover: 'found kexec handover data.' },
 };
@@ -326,7 +360,12 @@ const V7_1_RC5: Release = {
     luoChecksNames: true,
     luoOwnsFiles: true,
     luoFileErrorsFail: true,
-    testFlbsPutReference: true,
+    memfdCountsInInt: false,
+    memfdPutsWrongFolios: false,
+    luoForgetsAllocFailure: false,
+    luoLocksSessions: true,
+    luoSerializesForReturn: false,
+    flbCountsUsers: true,
   },
   messages: { ...KHO_V2_MASTER.messages, disablingRevival: 'disabling KHO revival' },
 };
@@ -355,6 +394,8 @@ const V7_2: Release = {
     retrieveSizeIsInt: false,
     scratchAlignment: 'max-order',
     initialisesDeferredPages: true,
+    luoChecksReserved: true,
+    flbRemembersFailure: true,
   },
 };
 

@@ -14,7 +14,6 @@ export const MEMFD_V1: MemfdContract = defineContract({
       decides: 'bytes',
       doc: 'Flag: the folio has its content; without it it reads as zeroes.',
     },
-    MEMFD_LUO_MAX_FOLIOS: { value: 0xffff_ffff, decides: 'limit', doc: 'More folios are refused.' },
   },
   structs: [
     {
@@ -42,13 +41,14 @@ export const MEMFD_V1: MemfdContract = defineContract({
 const [FOLIO, MEMFD] = MEMFD_V1.structs;
 if (FOLIO === undefined || MEMFD === undefined) throw new Error('memfd-v1 lost its structs');
 
-/** A preserved memfd since 7.1, which added the seals. */
+/** A preserved memfd since 7.1, which added the seals, and refuses what it can't count. */
 export const MEMFD_V2: MemfdContract = defineContract({
   ...MEMFD_V1,
   name: 'memfd-v2',
   compatible: 'memfd-v2',
   constants: {
     ...MEMFD_V1.constants,
+    MEMFD_LUO_MAX_FOLIOS: { value: 0xffff_ffff, decides: 'limit', doc: 'More folios are refused.' },
     MEMFD_LUO_ALL_SEALS: {
       value: 0x3f,
       decides: 'limit',

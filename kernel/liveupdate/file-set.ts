@@ -2,7 +2,9 @@ import { hex, type PhysAddr, type PhysicalMemory } from '../../machine/index.ts'
 import type { CompiledAbi } from '../abi/contract.ts';
 import { EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, type Errno, isErrno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
+import type { FaultInjector } from '../fault-injection.ts';
 import type { KernelLog } from '../log.ts';
+import type { ReleaseQuirks } from '../release.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
 import type { FlbRegistry } from './flb.ts';
@@ -11,7 +13,7 @@ import type { FlbRegistry } from './flb.ts';
 export interface LuoFile {
   readonly token: bigint;
   readonly handler: FileHandler;
-  readonly serialized: SerializedFile;
+  serialized: SerializedFile;
   /** Undefined while an incoming file was not retrieved. */
   file: LiveFile | undefined;
   status: RetrieveStatus;
@@ -24,6 +26,8 @@ export interface FileSetContext {
   readonly log: KernelLog;
   readonly flbs: FlbRegistry;
   readonly handlers: readonly FileHandler[];
+  readonly quirks: ReleaseQuirks;
+  readonly faults: FaultInjector | undefined;
   /** Identities of the files that are preserved in any session; undefined where a file may be preserved twice. */
   readonly preserved: Map<object, LiveFile> | undefined;
   newTable(): EntryTable;
@@ -94,6 +98,11 @@ export class LuoFileSet {
     return fail(err);
   }
 
+  /** Where the table lies that carries the files across; 0 while there is none. */
+  get tableHead(): PhysAddr {
+    return this.#table.head;
+  }
+
   /** Gives all files up, the last one first. */
   unpreserveAll(): void {
     const { flbs, preserved } = this.#ctx;
@@ -112,7 +121,9 @@ export class LuoFileSet {
   #unfreezeBefore(failed: LuoFile | undefined): void {
     for (const entry of this.files) {
       if (entry === failed) break;
-      if (entry.file !== undefined) entry.handler.unfreeze?.(entry.file, entry.serialized);
+      if (entry.file === undefined) continue;
+      entry.handler.unfreeze?.(entry.file, entry.serialized);
+      if (this.#ctx.quirks.luoUnfreezeDropsHandle) entry.serialized = { ...entry.serialized, serializedData: 0n };
     }
     this.#table.clear();
   }
@@ -235,7 +246,7 @@ export class LuoFileSet {
     }
     const file = entry.handler.retrieve(entry.serialized.serializedData);
     if (isErrno(file)) {
-      entry.status = file;
+      if (!this.#ctx.quirks.luoForgetsFailure) entry.status = file;
       return file;
     }
     entry.file = file;

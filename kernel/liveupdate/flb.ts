@@ -4,6 +4,7 @@ import { EEXIST, ENODATA, ENOENT, ENOSPC, EOPNOTSUPP, type Errno, isErrno } from
 import { KernelHang } from '../failure.ts';
 import type { Kho } from '../kho/kho.ts';
 import type { KernelLog } from '../log.ts';
+import type { Release } from '../release.ts';
 import type { FileHandler } from './file-handler.ts';
 
 /** The state that an FLB's callbacks hand to each other. */
@@ -38,6 +39,7 @@ export interface FlbContext {
   readonly kho: Kho;
   readonly abi: CompiledAbi;
   readonly log: KernelLog;
+  readonly release: Release;
 }
 
 /** The first four bytes of a string as a u32, which tell most names apart; undefined for a shorter string. */
@@ -108,6 +110,11 @@ export class FlbRegistry {
     return 0;
   }
 
+  /** The FLB of that string, if some handler depends on one. */
+  named(compatible: string): Flb | undefined {
+    return this.#global.find((flb) => flb.compatible === compatible);
+  }
+
   /** Ends a dependency; with the last one the FLB is no longer in the table. */
   unregister(handler: FileHandler, flb: Flb): void {
     if (!this.#enabled()) return;
@@ -169,7 +176,7 @@ export class FlbRegistry {
     incoming.count = Number(BigInt.asIntN(32, struct.getBig(this.#ctx.memory, entry, 'count')));
     const result = flb.retrieve(incoming.data);
     if (isErrno(result)) {
-      incoming.status = result;
+      if (this.#ctx.release.quirks.flbRemembersFailure) incoming.status = result;
       return result;
     }
     incoming.obj = result.obj;
@@ -195,7 +202,8 @@ export class FlbRegistry {
   }
 
   /**
-   * The live object of an incoming FLB, made on the first call; takes a reference.
+   * The live object of an incoming FLB, made on the first call; takes a reference from 7.1 on.
+   * Before, the FLB goes with its last file, whoever works with it.
    * @returns -EOPNOTSUPP with live update off, -ENODATA without a handover or after finish, -ENOENT when the
    * predecessor had none of that name, or what its callback said.
    */
@@ -206,7 +214,7 @@ export class FlbRegistry {
       const err = this.#retrieveOne(flb);
       if (err !== 0) return err;
     }
-    this.#refcountInc(incoming);
+    if (this.#ctx.release.quirks.flbCountsUsers) this.#refcountInc(incoming);
     return { obj: incoming.obj };
   }
 
@@ -231,7 +239,9 @@ export class FlbRegistry {
   /** Drops a reference; the last one finishes the FLB, retrieving it first when nobody has. */
   putIncoming(flb: Flb): void {
     const { incoming } = this.#privateOf(flb);
-    if (!this.#refcountDecAndTest(incoming)) return;
+    // A plain number up to 7.0: one that went below zero never comes to an end.
+    const last = this.#ctx.release.quirks.flbCountsUsers ? this.#refcountDecAndTest(incoming) : --incoming.count === 0;
+    if (!last) return;
     if (incoming.status <= 0 && this.#retrieveOne(flb) !== 0) {
       this.#ctx.log.warnOn('liveupdate_flb_put_incoming');
       return;

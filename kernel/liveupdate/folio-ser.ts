@@ -106,8 +106,8 @@ export class FolioSerCodec {
     this.#perPiece = Math.max(Math.floor(abi.page.sizeBytes / this.sizeBytes), 1);
   }
 
-  /** Writes one entry for each folio, all with the same flags, from the start of an area that holds zeroes. */
-  writeAll(area: VmallocArea, runs: Iterable<FolioRun>, flags: number): void {
+  /** Writes one entry for each folio, with the flags of its run, from the start of an area that holds zeroes. */
+  writeAll(area: VmallocArea, runs: Iterable<FolioRun>, flagsOf: (run: FolioRun) => number): void {
     const bytes = new Uint8Array(this.#perPiece * this.sizeBytes);
     const view = new DataView(bytes.buffer);
     let at = 0;
@@ -118,8 +118,10 @@ export class FolioSerCodec {
       base = 0;
       bytes.fill(0);
     };
-    for (const { pfn, index, order, nrFolios } of runs) {
+    for (const run of runs) {
+      const { pfn, index, order, nrFolios } = run;
       const size = 2 ** order;
+      const flags = flagsOf(run);
       for (let i = 0; i < nrFolios; i++) {
         put(view, base, this.#pfn, pfn + i * size);
         put(view, base, this.#flags, flags);

@@ -55,7 +55,7 @@ export class Luo {
     // Releases without FLBs have no test of them.
     this.#test =
       config.LIVEUPDATE_TEST && release.flb !== undefined
-        ? new TestFlbs(this.flbs, ctx.log, release.quirks.testFlbsPutReference)
+        ? new TestFlbs(this.flbs, ctx.log, release.quirks.flbCountsUsers)
         : undefined;
     const files: FileSetContext = {
       memory: ctx.memory,
@@ -63,10 +63,17 @@ export class Luo {
       log: ctx.log,
       flbs: this.flbs,
       handlers: this.#handlers,
+      quirks: ctx.release.quirks,
+      faults: ctx.faults,
       preserved: ctx.release.quirks.luoOwnsFiles ? new Map() : undefined,
       newTable: () => this.#format.newFileTable(),
     };
     this.sessions = new LuoSessions(files, ctx.release.quirks);
+  }
+
+  /** The file handlers, in the order in which they were registered. */
+  get handlers(): readonly FileHandler[] {
+    return this.#handlers;
   }
 
   /** liveupdate_enabled: asked for, and nothing went wrong. */
@@ -169,10 +176,12 @@ export class Luo {
     if (isErrno(session)) return session;
     this.#mirror(session);
     let closed = false;
-    const checksDirection = this.#ctx.release.quirks.luoChecksDirection;
+    const { luoChecksDirection, luoChecksReserved } = this.#ctx.release.quirks;
     const wrong = (needsRetrieved: boolean): Errno | undefined => {
       if (closed) return EBADF;
-      return checksDirection && session.retrieved !== needsRetrieved ? EINVAL : undefined;
+      if (luoChecksDirection && session.retrieved !== needsRetrieved) return EINVAL;
+      this.sessions.lockShared();
+      return undefined;
     };
     const done = <T>(result: T): T => {
       this.#mirror(session);
@@ -187,9 +196,11 @@ export class Luo {
       preserveFd: (token: bigint | number, file: LiveFile) =>
         wrong(false) ?? fileDone(token, session.files.preserve(u64(token), file)),
       retrieveFd: (token: bigint | number) => wrong(true) ?? fileDone(token, session.files.retrieve(u64(token))),
-      finish: () => wrong(true) ?? done(session.files.finish()),
+      finish: (reserved = 0) =>
+        wrong(true) ?? (luoChecksReserved && reserved !== 0 ? EINVAL : done(session.files.finish())),
       release: () => {
         if (closed) return EBADF;
+        this.sessions.lockShared();
         closed = true;
         return done(this.sessions.release(session));
       },

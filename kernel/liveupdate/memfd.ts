@@ -1,8 +1,8 @@
 import { MachineFault, type Pfn, type PhysAddr, ZERO_FILL } from '../../machine/index.ts';
 import type { MemfdContract } from '../abi/contract.ts';
-import { EFBIG, EINVAL, EIO, ENOMEM, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
-
-import { FREEZE_SITE } from '../fault-sites.ts';
+import { EFBIG, EINVAL, EIO, ENOMEM, ENOSPC, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
+import { FREEZE_SITE, MEMFD_ACCOUNT_SITE, MEMFD_CHARGE_SITE } from '../fault-sites.ts';
+import type { Folio } from '../kho/kho.ts';
 import {
   preserveVmalloc,
   readPreservation,
@@ -15,6 +15,7 @@ import { folioOf, folioPut } from '../mm/folio.ts';
 import { FolioFlag } from '../mm/page-cache.ts';
 import { Seal, type ShmemFile } from '../mm/shmem.ts';
 import { type VmallocArea, vfree, vmalloc } from '../mm/vmalloc-area.ts';
+import type { ReleaseQuirks } from '../release.ts';
 import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
 import { type FolioRun, type FolioSer, FolioSerCodec } from './folio-ser.ts';
 import { Memfd } from './memfd-file.ts';
@@ -24,6 +25,9 @@ const EXEC_IMPLIES = Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE;
 
 /** pr_warn_ratelimited: as many lines in a burst. */
 const RATELIMIT_BURST = 10;
+
+/** One more than an unsigned int holds. */
+const TWO_32 = 2 ** 32;
 
 /** The end of loff_t. */
 const MAX_LFS_FILESIZE = 2 ** 63;
@@ -39,7 +43,7 @@ export class MemfdHandler implements FileHandler {
   readonly #ctx: VmallocContext;
   readonly #contract: MemfdContract;
   readonly #codec: FolioSerCodec;
-  readonly #forgetsErrors: boolean;
+  readonly #quirks: ReleaseQuirks;
 
   /** @throws RangeError for a release without memfd preservation. */
   constructor(ctx: VmallocContext) {
@@ -48,7 +52,7 @@ export class MemfdHandler implements FileHandler {
     this.#ctx = ctx;
     this.#contract = contract;
     this.#codec = new FolioSerCodec(ctx.abi);
-    this.#forgetsErrors = ctx.release.quirks.memfdForgetsErrors;
+    this.#quirks = ctx.release.quirks;
     this.compatible = contract.compatible;
   }
 
@@ -111,12 +115,15 @@ export class MemfdHandler implements FileHandler {
     const { memory, kho, log } = this.#ctx;
     const { inode } = file;
     if (inode.sizeBytes === 0) return undefined;
-    const err = inode.pin();
+    const nrPages = Math.ceil(inode.sizeBytes / memory.page.sizeBytes);
+    // So many at most are pinned, from the start of the file on: all, unless their number was cut to 32 bits.
+    const maxFolios = this.#quirks.memfdCountsInInt ? nrPages % TWO_32 : nrPages;
+    const err = inode.pin(maxFolios);
     if (err !== 0) {
       log.err(`memfd_luo: failed to pin folios: ${err}`);
       return err;
     }
-    const runs = pinnedRuns(inode, Math.ceil(inode.sizeBytes / memory.page.sizeBytes));
+    const runs = pinnedRuns(inode, nrPages, maxFolios);
     const count = runs.reduce((sum, run) => sum + run.nrFolios, 0);
     const list = vmalloc(this.#ctx, count * this.#codec.sizeBytes, { zero: true });
     if (list === undefined) return ENOMEM;
@@ -133,12 +140,13 @@ export class MemfdHandler implements FileHandler {
         if (failure !== 0) return undo(done, failure);
         done++;
       }
-      if ((run.flags & FolioFlag.uptodate) !== 0) continue;
+      if (this.#quirks.memfdSavesFolioFlags || (run.flags & FolioFlag.uptodate) !== 0) continue;
       memory.fillPages(run.pfn, run.nrFolios * size, ZERO_FILL);
       for (let i = 0; i < run.nrFolios; i++) inode.cache.changeFlags(run.index + i * size, FolioFlag.uptodate);
     }
-    inode.cache.setAllFlags(FolioFlag.dirty);
-    this.#codec.writeAll(list, runs, this.#abiFlags(FolioFlag.dirty | FolioFlag.uptodate));
+    const both = FolioFlag.dirty | FolioFlag.uptodate;
+    if (!this.#quirks.memfdSavesFolioFlags) inode.cache.setAllFlags(FolioFlag.dirty);
+    this.#codec.writeAll(list, runs, ({ flags }) => this.#abiFlags(this.#quirks.memfdSavesFolioFlags ? flags : both));
     const preservation = preserveVmalloc(this.#ctx, list);
     if (isErrno(preservation)) return undo(count, preservation);
     writePreservation(this.#ctx, this.#foliosAt(ser), preservation);
@@ -179,8 +187,11 @@ export class MemfdHandler implements FileHandler {
   }
 
   unpreserve(file: LiveFile, { serializedData, privateData }: SerializedFile): void {
-    if (!(file instanceof Memfd)) return;
-    const { memory, kho, pages } = this.#ctx;
+    const { memory, kho, pages, log } = this.#ctx;
+    if (serializedData === 0n || !(file instanceof Memfd)) {
+      log.warnOnOnce('memfd_luo_unpreserve');
+      return;
+    }
     file.inode.frozen = false;
     const ser = Number(serializedData) as PhysAddr;
     const struct = this.#serStruct;
@@ -201,8 +212,8 @@ export class MemfdHandler implements FileHandler {
   /**
    * Makes the file again from what the predecessor left.
    * @returns -EOPNOTSUPP for unknown seals, -EINVAL for a list that can't be restored, -EIO for a folio that was not
-   * preserved,
-   * -EEXIST for two folios in one place. The list and all folios are gone then.
+   * preserved, -EEXIST for two folios in one place, -ENOMEM and -ENOSPC for a folio that can't be charged or accounted.
+   * The list and all folios are gone then.
    * @throws MachineFault when an address leads out of RAM, or the count out of the list.
    */
   retrieve(serializedData: bigint): Memfd | Errno {
@@ -240,44 +251,58 @@ export class MemfdHandler implements FileHandler {
   }
 
   #retrieveFolios(file: Memfd, list: VmallocArea, count: number): 0 | Errno {
-    const { log, abi } = this.#ctx;
-    const dirty = abi.constant('memfd', 'MEMFD_LUO_FOLIO_DIRTY');
-    const uptodate = abi.constant('memfd', 'MEMFD_LUO_FOLIO_UPTODATE');
-    let err: 0 | Errno = 0;
+    let added = 0;
     let i = 0;
-    let added = false;
     for (const entry of this.#codec.read(list, count)) {
-      if (entry.pfn !== 0) {
-        const folio = this.#restoreFolio(entry);
-        if (folio === undefined) {
-          log.err(`memfd_luo: Unable to restore folio at physical address: ${this.#physHex(entry)}`);
-          err = EIO;
-          break;
-        }
-        const flags =
-          ((entry.flags & uptodate) === 0 ? 0 : FolioFlag.uptodate) |
-          ((entry.flags & dirty) === 0 ? 0 : FolioFlag.dirty);
-        err = file.inode.addFolio(entry.index, folio.pfn, folio.order, flags);
-        if (err !== 0) {
-          log.err(`memfd_luo: shmem: failed to add to page cache folio index ${i}: ${err}`);
-          folioPut(this.#ctx, folio);
-          break;
-        }
-        added = true;
+      const err = entry.pfn === 0 ? 0 : this.#retrieveFolio(file, entry, i);
+      if (err !== 0) {
+        this.#putFrom(list, count, i + 1);
+        // Of a folio that could not be restored nothing but the variable's value tells, which the one before has set to 0.
+        return this.#quirks.memfdForgetsErrors && err === EIO && added > 0 ? 0 : err;
       }
+      if (entry.pfn !== 0) added++;
       i++;
     }
-    if (err === 0) return 0;
-    for (const entry of this.#codec.read(list, count, i + 1)) {
-      // The same kernels take frame numbers for addresses here: it is hardly ever a preserved folio that they free.
-      const folio = this.#forgetsErrors
+    return 0;
+  }
+
+  /** Restores the i-th folio and puts it into the file. After an error it is nobody's, and free if it could be restored. */
+  #retrieveFolio(file: Memfd, entry: FolioSer, i: number): 0 | Errno {
+    const { log, abi, faults } = this.#ctx;
+    const folio = this.#restoreFolio(entry);
+    if (folio === undefined) {
+      log.err(`memfd_luo: Unable to restore folio at physical address: ${this.#physHex(entry)}`);
+      return EIO;
+    }
+    const fail = (err: Errno, what: string): Errno => {
+      log.err(`memfd_luo: shmem: failed to ${what} folio index ${i}: ${err}`);
+      folioPut(this.#ctx, folio);
+      return err;
+    };
+    if (faults?.fails(MEMFD_CHARGE_SITE) === true) return fail(ENOMEM, 'charge');
+    const flags =
+      ((entry.flags & abi.constant('memfd', 'MEMFD_LUO_FOLIO_UPTODATE')) === 0 ? 0 : FolioFlag.uptodate) |
+      ((entry.flags & abi.constant('memfd', 'MEMFD_LUO_FOLIO_DIRTY')) === 0 ? 0 : FolioFlag.dirty);
+    const err = file.inode.addFolio(entry.index, folio.pfn, folio.order, flags);
+    if (err !== 0) return fail(err, 'add to page cache');
+    if (faults?.fails(MEMFD_ACCOUNT_SITE) === true) {
+      // Up to 7.0 it stays in the page cache, and goes with the file: a way that is longer by some lines, and ends alike.
+      file.inode.cache.remove(entry.index);
+      return fail(ENOSPC, 'account');
+    }
+    return 0;
+  }
+
+  /** Gives back the folios of a file that is given up, from entry `first` on. */
+  #putFrom(list: VmallocArea, count: number, first: number): void {
+    const wrong = this.#quirks.memfdPutsWrongFolios;
+    for (const entry of this.#codec.read(list, count, first)) {
+      if (entry.pfn === 0 && !wrong) continue;
+      const folio: Folio | undefined = wrong
         ? this.#ctx.kho.restoreFolio(entry.pfn as number as PhysAddr)
-        : entry.pfn === 0
-          ? undefined
-          : this.#restoreFolio(entry);
+        : this.#restoreFolio(entry);
       if (folio !== undefined) folioPut(this.#ctx, folio);
     }
-    return this.#forgetsErrors && err === EIO && added ? 0 : err;
   }
 
   /** PFN_PHYS: what does not fit 64 bits is lost. Exact, since only low bits of the frame number remain. */
@@ -320,13 +345,15 @@ export class MemfdHandler implements FileHandler {
   }
 }
 
-/** The folios that hold the first `nrPages` pages of a file; a last one that reaches further is whole. */
-function pinnedRuns(inode: ShmemFile, nrPages: number): FolioRun[] {
+/** The folios that hold the first `nrPages` pages of a file, and no more than `maxFolios`; a last one that reaches further is whole. */
+function pinnedRuns(inode: ShmemFile, nrPages: number, maxFolios: number): FolioRun[] {
   const runs: FolioRun[] = [];
+  let left = maxFolios;
   for (const run of inode.cache.runs()) {
-    const nrFolios = Math.min(run.nrFolios, Math.ceil((nrPages - run.index) / 2 ** run.order));
+    const nrFolios = Math.min(run.nrFolios, Math.ceil((nrPages - run.index) / 2 ** run.order), left);
     if (nrFolios <= 0) break;
     runs.push({ ...run, nrFolios });
+    left -= nrFolios;
   }
   return runs;
 }

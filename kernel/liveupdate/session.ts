@@ -1,5 +1,6 @@
-import { EBADF, EEXIST, EINVAL, ENOENT, ENOSPC, type Errno } from '../errno.ts';
-import { KernelHang } from '../failure.ts';
+import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, type Errno } from '../errno.ts';
+import { KernelHang, TaskBlocked } from '../failure.ts';
+import { SESSION_SITE } from '../fault-sites.ts';
 import type { ReleaseQuirks } from '../release.ts';
 import type { EntryCursor } from './entry-table.ts';
 import type { LiveFile } from './file-handler.ts';
@@ -36,12 +37,27 @@ export class LuoSessions {
   #tableIn: IncomingSessions | undefined;
   #tableOut: OutgoingSessions | undefined;
   #deserialized = false;
+  /** luo_session_serialize_rwsem is held for writing, and will be until the jump. */
+  #locked = false;
   #savedError: 0 | Errno = 0;
 
   constructor(files: FileSetContext, quirks: ReleaseQuirks) {
     this.#files = files;
     this.#quirks = quirks;
     this.#nameLength = files.abi.struct('luo_session_ser').sizeOf('name');
+  }
+
+  /**
+   * What every call on sessions does first, from 7.1 on. @throws TaskBlocked once sessions are written, when the jump is all that is
+   * left to happen.
+   */
+  lockShared(): void {
+    if (this.#locked) throw new TaskBlocked('luo_session_serialize_rwsem');
+  }
+
+  /** kzalloc of a session's record. */
+  #noMemory(): boolean {
+    return this.#files.faults?.fails(SESSION_SITE) === true;
   }
 
   setupIncoming(table: IncomingSessions | undefined): void {
@@ -59,6 +75,8 @@ export class LuoSessions {
    */
   create(name: string): LuoSession | Errno {
     if (this.#quirks.luoChecksNames && (name.length === 0 || name.length > this.#nameLength - 1)) return EINVAL;
+    if (this.#noMemory()) return ENOMEM;
+    this.lockShared();
     const table = this.#tableOut;
     if (table === undefined) return EBADF;
     const kept = name.slice(0, this.#nameLength - 1);
@@ -73,6 +91,7 @@ export class LuoSessions {
 
   /** Hands an incoming session out: -ENOENT for an unknown name, -EINVAL for the second time. */
   retrieve(name: string): LuoSession | Errno {
+    this.lockShared();
     const session = this.incoming.get(name);
     if (session === undefined) return ENOENT;
     if (session.retrieved) return EINVAL;
@@ -85,6 +104,7 @@ export class LuoSessions {
    * outgoing one gives its files up.
    */
   release(session: LuoSession): 0 | Errno {
+    this.lockShared();
     if (session.retrieved) {
       const err = session.files.finish();
       if (err !== 0) {
@@ -112,7 +132,8 @@ export class LuoSessions {
       const err = this.#deserializeOne(entry);
       if (err !== 0) {
         table.abandon();
-        this.#savedError = err;
+        const forgotten = err === ENOMEM && this.#quirks.luoForgetsAllocFailure;
+        this.#savedError = forgotten ? 0 : err;
         return err;
       }
     }
@@ -124,6 +145,10 @@ export class LuoSessions {
     const { memory, abi, log } = this.#files;
     const struct = abi.struct('luo_session_ser');
     const name = struct.getString(memory, at, 'name').slice(0, this.#nameLength - 1);
+    if (this.#noMemory()) {
+      log.warn(`luo: Failed to allocate session [${name}] during deserialization ${ENOMEM}`);
+      return ENOMEM;
+    }
     if (this.incoming.has(name)) {
       log.warn(`luo: Failed to insert session [${name}] ${EEXIST}`);
       return EEXIST;
@@ -169,6 +194,7 @@ export class LuoSessions {
       return err;
     }
     table.commit(this.outgoing.size);
+    this.#locked = this.#quirks.luoLocksSessions;
     return 0;
   }
 }
@@ -180,8 +206,11 @@ export interface LuoSessionFile {
   preserveFd(token: bigint | number, file: LiveFile): 0 | Errno;
   /** LIVEUPDATE_SESSION_RETRIEVE_FD. -EINVAL on a session of this kernel's own. */
   retrieveFd(token: bigint | number): LiveFile | Errno;
-  /** LIVEUPDATE_SESSION_FINISH. -EINVAL on a session of this kernel's own, -EBUSY when a file can't yet. */
-  finish(): 0 | Errno;
+  /**
+   * LIVEUPDATE_SESSION_FINISH. -EINVAL on a session of this kernel's own, -EBUSY when a file can't yet.
+   * @param reserved the field of that name, which is 0 in what well-behaved programs pass (-EINVAL else, from 7.2 on).
+   */
+  finish(reserved?: number): 0 | Errno;
   /** close(): finishes a retrieved session, gives up one of this kernel's own. */
   release(): 0 | Errno;
 }

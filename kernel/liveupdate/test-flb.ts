@@ -49,7 +49,7 @@ export class TestFlbs {
   readonly #putsReference: boolean;
   #initialized = false;
 
-  /** @param putsReference whether the fetched FLBs are given back at once (7.1 on); without it they never finish. */
+  /** @param putsReference whether the fetched FLBs are given back at once, where fetching one takes a reference (7.1 on). */
   constructor(registry: FlbRegistry, log: KernelLog, putsReference: boolean) {
     this.flbs = Array.from({ length: NR_TEST_FLBS }, (_, index) => makeTestFlb(index, log));
     this.#registry = registry;

@@ -257,10 +257,12 @@ export class ShmemFile {
 
   /**
    * memfd_pin_folios over the whole file: allocates (zeroed, up to date) folios for its holes and moves those in CMA
-   * memory out of it. `pinnedFolios` tells them afterwards. @returns -ENOMEM when it cannot be done.
+   * memory out of it. `pinnedFolios` tells them afterwards.
+   * @param maxFolios room for so many: it ends, in good order, when they are pinned.
+   * @returns -ENOMEM when it cannot be done.
    */
-  pin(): 0 | Errno {
-    const nrPages = Math.ceil(this.sizeBytes / this.#pageBytes);
+  pin(maxFolios = Number.POSITIVE_INFINITY): 0 | Errno {
+    const nrPages = Math.min(Math.ceil(this.sizeBytes / this.#pageBytes), maxFolios * 2 ** this.#folioOrder);
     const result = this.#populate(0, nrPages, FolioFlag.uptodate);
     if (result !== 0) return result;
     for (const folio of this.#foliosInCma(nrPages)) {
@@ -369,6 +371,18 @@ export class ShmemFile {
   #zeroPages(folio: CachedFolio, from: number): void {
     if ((folio.flags & FolioFlag.uptodate) === 0) return;
     this.#mm.memory.fillPages((folio.pfn + from) as Pfn, 2 ** folio.order - from, ZERO_FILL);
+  }
+
+  /**
+   * What reclaim does to the file under memory pressure: folios that are clean are dropped, since nothing in them is said to be
+   * worth a place in swap (which is not modelled: dirty ones stay). Folios that are pinned stay too.
+   * @returns how many went.
+   */
+  reclaim(): number {
+    if (this.frozen) return 0;
+    const clean = [...this.cache.folios()].filter(({ flags }) => (flags & FolioFlag.dirty) === 0);
+    for (const folio of clean) this.#drop(folio);
+    return clean.length;
   }
 
   /** The last reference to the file is gone: all its folios are put. */

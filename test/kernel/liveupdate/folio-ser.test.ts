@@ -16,13 +16,13 @@ function areaFor(entries: number) {
 
 it('lays an entry out as the compiler does', () => {
   const area = areaFor(1);
-  codec.writeAll(area, [{ pfn: 1 as Pfn, index: 7, order: 0 as Order, nrFolios: 1, flags: 0 }], 1);
+  codec.writeAll(area, [{ pfn: 1 as Pfn, index: 7, order: 0 as Order, nrFolios: 1, flags: 0 }], () => 1);
   expect(Buffer.from(area.read(0, 16)).toString('hex')).toBe('01000000000010000700000000000000');
 });
 
 it('writes a run as its folios', () => {
   const area = areaFor(300);
-  codec.writeAll(area, [{ pfn: 64 as Pfn, index: 32, order: 3 as Order, nrFolios: 300, flags: 0 }], 3);
+  codec.writeAll(area, [{ pfn: 64 as Pfn, index: 32, order: 3 as Order, nrFolios: 300, flags: 0 }], () => 3);
   const all = [...codec.read(area, 300)];
   expect([all[1], all[299]]).toEqual([
     { pfn: 72, flags: 3, index: 40 },
@@ -44,7 +44,7 @@ it('reads back what it wrote, to the last bit', () => {
       codec.writeAll(
         area,
         entries.map(({ pfn, index }) => ({ pfn: pfn as Pfn, index, order: 0 as Order, nrFolios: 1, flags: 0 })),
-        flags,
+        () => flags,
       );
       expect([...codec.read(area, entries.length)]).toEqual(entries.map(({ pfn, index }) => ({ pfn, flags, index })));
       for (const pfn of area.blocks) kernel.allocator.freePages(pfn, 0 as Order);

@@ -3,7 +3,8 @@ import { Luo, type LuoDevice } from '../../../kernel/liveupdate/luo.ts';
 import { Memfd } from '../../../kernel/liveupdate/memfd-file.ts';
 import type { LuoSessionFile } from '../../../kernel/liveupdate/session.ts';
 import type { ShmemOptions } from '../../../kernel/mm/shmem.ts';
-import type { PageSize } from '../../../machine/index.ts';
+import { RELEASES } from '../../../kernel/release.ts';
+import type { PageSize, PhysAddr } from '../../../machine/index.ts';
 import { FakeKernel, type FakeOptions } from '../fake-kernel.ts';
 
 /** What must be there and not be an errno. */
@@ -64,4 +65,12 @@ export function contentOf(sizeBytes: number): Uint8Array {
 export function intact(session: LuoSessionFile, token: bigint | number, sizeBytes: number): boolean {
   const { inode } = ok(session.retrieveFd(token)) as Memfd;
   return inode.sizeBytes === sizeBytes && Buffer.from(contentOf(sizeBytes)).equals(inode.read(0, sizeBytes));
+}
+
+/** The releases that have LUO. */
+export const LUO_RELEASES = RELEASES.filter((release) => release.luo !== undefined);
+
+/** Where the outgoing LUO state lies. */
+export function luoPhys(world: LuoWorld): PhysAddr {
+  return world.kernel.kho.subtrees.get('LUO')?.phys ?? (0 as PhysAddr);
 }

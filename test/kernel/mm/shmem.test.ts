@@ -48,6 +48,30 @@ describe.each(PAGE_SIZES)('a shmem file with $name pages', (page) => {
     expect(file.cache.nrFolios).toBe(block + 3);
   });
 
+  test('reclaim takes clean folios, and none of a file that is preserved', () => {
+    const mm = runningMm(page, block);
+    const file = new ShmemFile(mm, 'a');
+    file.truncate(4 * size);
+    expect(file.pin()).toBe(0);
+    file.write(size, Uint8Array.of(1));
+    file.frozen = true;
+    expect(file.reclaim()).toBe(0);
+    file.frozen = false;
+    const free = mm.allocator.nrFreePages();
+    expect(file.reclaim()).toBe(3);
+    expect(mm.allocator.nrFreePages()).toBe(free + 3);
+    expect([...file.cache.folios()].map(({ index }) => index)).toEqual([1]);
+  });
+
+  test('pinning ends when there is no room for more folios', () => {
+    const mm = runningMm(page, block);
+    const file = new ShmemFile(mm, 'a');
+    file.truncate(2 ** 50);
+    expect(file.pin(3)).toBe(0);
+    expect(file.cache.nrFolios).toBe(3);
+    expect(file.pin()).toBe(ENOMEM);
+  });
+
   test('seals and the freeze forbid what they name', () => {
     const mm = runningMm(page, block);
     const file = new ShmemFile(mm, 'a');

@@ -55,7 +55,7 @@ test('each pair of neighbouring releases gives the history that there was', () =
       "7.0 -> 7.1-rc5": [
         "breaking",
         "kho-v1 -> kho-v3: breaking (covers map.format, root.subtree.size, root.subtree.data)",
-        "memfd-v1 -> memfd-v2: breaking (covers memfd.memfd_luo_ser.seals, memfd.memfd_luo_ser.flags, memfd.MEMFD_LUO_ALL_SEALS, memfd.memfd_luo_ser.folios and 2 more)",
+        "memfd-v1 -> memfd-v2: breaking (covers memfd.memfd_luo_ser.seals, memfd.memfd_luo_ser.flags, memfd.MEMFD_LUO_MAX_FOLIOS, memfd.MEMFD_LUO_ALL_SEALS and 3 more)",
       ],
       "7.1 -> 7.2": [
         "breaking",
