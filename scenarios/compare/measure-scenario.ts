@@ -101,7 +101,7 @@ function askedBytes({ state }: FinishedRun): number {
   }
   for (const session of sessions.sessions.values()) {
     if (session.crossings === 0 || session.state === 'lost') continue;
-    for (const file of session.files) sum += file.spec.memfd;
+    for (const file of session.files) sum += file.sizeBytes;
   }
   for (const subtree of subtrees.values()) {
     if (subtree.crossings > 0 && subtree.state !== 'lost') sum += subtree.content.length;

@@ -66,7 +66,7 @@ const ONE_CALL_STEPS: ReadonlySet<string> = new Set([
 ]);
 
 /** Errors that a failed allocation may come to, in any release: -ENOMEM, and what a missing object leads to later. */
-const FAULT_RESULTS = ['ENOMEM', 'ENOENT', 'EIO', 'EINVAL', 'EOPNOTSUPP', 'EBUSY', 'EFAULT', 'not run'];
+const FAULT_RESULTS = ['ENOMEM', 'ENOENT', 'EIO', 'EINVAL', 'EOPNOTSUPP', 'EBUSY', 'EFAULT', 'ENOSPC', 'not run'];
 
 /**
  * Runs a scenario with one call failing, and compares with the run without.

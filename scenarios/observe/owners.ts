@@ -15,7 +15,7 @@ export class ObjectOwners {
     }
     for (const session of run.sessions.sessions.values()) {
       if (session.state === 'lost' || session.state === 'finished') continue;
-      for (const file of session.files) addFile(ranges, file.madeFor, `${session.name}, file ${file.token}`);
+      for (const file of session.files) addFile(ranges, file.content.frames(), `${session.name}, file ${file.token}`);
     }
     ranges.sort((a, b) => a.start - b.start);
     for (const { start, end, name } of ranges) {
@@ -39,10 +39,9 @@ export class ObjectOwners {
 }
 
 /** The pages of a file, neighbours as one range. */
-function addFile(ranges: { start: number; end: number; name: string }[], pages: Float64Array, name: string): void {
+function addFile(ranges: { start: number; end: number; name: string }[], pages: Iterable<number>, name: string): void {
   let open: { start: number; end: number; name: string } | undefined;
   for (const pfn of pages) {
-    if (pfn < 0) continue;
     if (open !== undefined && open.end === pfn) open.end++;
     else ranges.push((open = { start: pfn, end: pfn + 1, name }));
   }

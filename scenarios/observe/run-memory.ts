@@ -106,7 +106,7 @@ function paintClients(run: RunState, painter: Painter, numbers: StateNumbers): v
     for (const file of session.files) {
       const owner = `${session.name}, file ${file.token}, retrieved`;
       const state = numbers.numberOf({ kind: 'client', order: -1, owner, writer: '' });
-      for (const pfn of file.madeFor) if (pfn >= 0) layer.add(pfn, 1, state);
+      for (const pfn of file.content.frames()) layer.add(pfn, 1, state);
     }
   }
   // What the page allocator holds is nobody's, whatever the scenario thinks.

@@ -9,6 +9,8 @@ export interface LeftBehind {
   readonly map: number;
   /** Levels of a tree, leaves included; 1 for a chunk list. */
   readonly depth: number;
+  /** Where the table of each session's files begins, 0 for a session without. */
+  readonly sessionFiles: readonly { readonly name: string; readonly phys: number }[];
   readonly subtrees: readonly { readonly name: string; readonly phys: number; readonly sizeBytes: number }[];
 }
 
@@ -79,6 +81,11 @@ function targetOf(memory: PhysicalMemory, handoff: BootHandoff, spec: CorruptSpe
         );
       }
       return subtree;
+    }
+    case 'session-files': {
+      const phys = left.sessionFiles.find((each) => each.name === spec.name)?.phys ?? 0;
+      if (phys === 0) throw new ImpossibleStep(`the handover has no files of a session '${spec.name}'`);
+      return { phys, sizeBytes: pageBytes };
     }
     case 'tree-root':
     case 'chunk':

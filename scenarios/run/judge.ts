@@ -64,6 +64,9 @@ export function verdictOf(run: RunState, totals: Totals): Verdict {
   if (fell) return wrong ? 'damaged' : 'crashed';
   const wrongForClients = wrong || badSessions || badSubtrees;
   if (wrongForClients && !(refused && !lostInHandover && totals.damaged.pages === 0)) {
+    const told = [...run.sessions.sessions.values()].every((session) => session.wrong.length === session.told);
+    // An error is as good as a warning, to the client that got it.
+    if (!wrong && !badSubtrees && told) return 'damaged';
     return run.kernels.slice(1).some((entry) => entry.kernel.context.log.warnings > 0) ? 'damaged' : 'corrupt';
   }
   if (refused) return 'refused';

@@ -1,4 +1,5 @@
 import { EADDRNOTAVAIL, ENOENT, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
+import { TaskBlocked } from '../../kernel/failure.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
 import {
@@ -17,6 +18,8 @@ import { ImpossibleStep } from './placement.ts';
 import { arriveReserveMem, carryReserveMem, noteReserveMem } from './reserve-mem.ts';
 import type { KernelEntry, PreservedBlocks, RunState } from './run-state.ts';
 import type { KexecSpec, Verb } from './schema.ts';
+import { closeFiles } from './session-files.ts';
+import { closeSession } from './sessions.ts';
 import type { BootRequest } from './simulator.ts';
 import { preserveObject, restoreObject, unpreserveObject } from './steps.ts';
 import { noteStrays } from './strays.ts';
@@ -58,6 +61,7 @@ export function kexecStep(
   const next = before.kernel.kexec({
     ...request,
     finalize: spec.finalize,
+    meanwhile: spec.meanwhile === undefined ? undefined : () => exit(run, spec.meanwhile?.exit ?? ''),
     beforeJump: () => {
       blocks = blocksOf(before);
       if (run.corruptions.length > 0) left = leftBehind(before);
@@ -98,6 +102,25 @@ export function kexecStep(
   return entry.outcome === 'handover' ? 'ok' : entry.outcome;
 }
 
+/** The program that has a session open exits. Where it has to wait, the jump comes first. */
+function exit(run: RunState, name: string): void {
+  const session = run.sessions.sessions.get(name);
+  if (session === undefined) return;
+  const { state } = session;
+  try {
+    if (closeSession(run, name) === 0) closeFiles(session);
+  } catch (error) {
+    if (!(error instanceof TaskBlocked)) throw error;
+  }
+  // What the kernel has written by then says that the session goes on.
+  session.state = state;
+}
+
+/** The step `kexec and return`. */
+export function kexecAndReturn(run: RunState): 0 | Errno | undefined {
+  return run.kernel.kexecAndReturn();
+}
+
 /** Preserves an object in the way of its kind. */
 export function preserveAgain(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
   // Nobody's to preserve: it went with a jump, or back to the allocator.
@@ -118,9 +141,11 @@ export function unpreserveAny(run: RunState, object: ExpectedObject): 0 | Errno 
 /** What a corruption needs to find its target, by value. */
 function leftBehind(entry: KernelEntry): LeftBehind {
   const { release, page, control } = entry.kernel.context;
+  const sessions = [...(entry.kernel.luo?.sessions.outgoing.values() ?? [])];
   const map = entry.kernel.outgoing?.finalize() ?? 0;
   const depth = release.map.format === 'radix-tree' ? radixGeometry(page, release.map).depth : 1;
-  return { map: isErrno(map) ? 0 : map, depth, subtrees: control.state.subtreesOut };
+  const sessionFiles = sessions.map(({ name, files }) => ({ name, phys: files.tableHead }));
+  return { map: isErrno(map) ? 0 : map, depth, subtrees: control.state.subtreesOut, sessionFiles };
 }
 
 /** In the new kernel: the checks look, clients restore, the checks look again. */

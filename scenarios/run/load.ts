@@ -83,6 +83,9 @@ function flatten(spec: ScenarioFile, lineOf: Scenario['lineOf']): ScenarioStep[]
   return steps;
 }
 
+/** Steps that may stand without anything behind them. */
+const BARE_STEPS = ['kexec', 'kexec and return', 'reclaim'];
+
 /** `- kexec` and `- kexec:` mean `- kexec: {}`. */
 function normalise(root: unknown): unknown {
   if (typeof root !== 'object' || root === null || !('steps' in root)) return root;
@@ -92,7 +95,7 @@ function normalise(root: unknown): unknown {
 function normaliseSteps(steps: unknown): unknown {
   if (!Array.isArray(steps)) return steps;
   return steps.map((step: unknown) => {
-    if (step === 'kexec') return { kexec: {} };
+    if (typeof step === 'string' && BARE_STEPS.includes(step)) return { [step]: {} };
     if (typeof step !== 'object' || step === null) return step;
     const entries = Object.entries(step).map(([key, item]) => {
       if (key === 'repeat' && typeof item === 'object' && item !== null && 'steps' in item) {

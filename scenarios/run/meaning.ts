@@ -114,6 +114,10 @@ class Checker {
       if (spec.corrupt.pointer !== undefined && spec.corrupt.bytes !== undefined) {
         this.#say(path, 'a corruption writes bytes or a pointer, one of both');
       }
+      if (spec.corrupt.what === 'session-files') {
+        if (spec.corrupt.name === undefined) this.#say(path, 'whose files? give the session’s name');
+        else this.#known(path, spec.corrupt.name, this.#sessions);
+      }
       if (spec.corrupt.what.startsWith('handoff') && spec.corrupt.value === undefined) {
         this.#say(path, 'a handoff number needs a value');
       }
@@ -195,6 +199,17 @@ class Checker {
     }
     if (spec.session !== undefined) this.#sessions.add(spec.session.name);
     if (spec.renew !== undefined) this.#known(path, spec.renew, this.#sessions);
+    const more = spec['preserve file'];
+    if (more !== undefined && (more.memfd === undefined) === (more.of === undefined)) {
+      this.#say(path, 'a file is a new memfd of some size, or one of a session, one of both');
+    }
+    const named = [more, more?.of, spec['retrieve file'], spec['read file'], spec['write file']];
+    for (const each of named) if (each !== undefined) this.#known(path, each.session, this.#sessions);
+    const { exit } = spec.kexec?.meanwhile ?? {};
+    for (const name of [spec.close, exit]) if (name !== undefined) this.#known(path, name, this.#sessions);
+    if (spec['kexec and return'] !== undefined && this.#scenario.spec.machine.arch !== 'x86_64') {
+      this.#say(path, 'a kernel comes back on x86_64 only', 'add arch: x86_64 to the machine');
+    }
   }
 
   #kexec(path: readonly (string | number)[], spec: StepSpec): void {

@@ -139,7 +139,7 @@ export class RunState {
   objectResults(): ObjectResult[] {
     return [
       ...this.objects.results(),
-      ...[...this.sessions.sessions.values()].map(sessionResult),
+      ...[...this.sessions.sessions.values()].map((session) => sessionResult(session, this.page.sizeBytes)),
       ...[...this.subtrees.values()].map(subtreeResult),
     ];
   }
@@ -170,11 +170,12 @@ export class RunState {
   }
 }
 
-function sessionResult(session: BookedSession): ObjectResult {
-  const bytes = session.files.reduce((sum, file) => sum + file.spec.memfd, 0);
-  const pages = session.files.reduce((sum, file) => sum + file.madeFor.length, 0);
+function sessionResult(session: BookedSession, pageBytes: number): ObjectResult {
+  const bytes = session.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  const pages = session.files.reduce((sum, file) => sum + Math.ceil(file.sizeBytes / pageBytes), 0);
   const base = { name: session.name, kind: 'session', pages, bytes } as const;
   if (session.wrong.length > 0) return { ...base, state: 'damaged', detail: session.wrong.join('; ') };
+  if (session.leakedPages > 0) return { ...base, state: 'leaked', detail: `${session.leakedPages} pages` };
   if (session.verified > 0) return { ...base, state: 'intact', detail: `${session.files.length} files read back` };
   if (session.state === 'lost') return { ...base, state: 'lost', detail: 'nobody retrieved it' };
   return { ...base, state: 'untested', detail: session.crossings === 0 ? 'never crossed' : 'nobody retrieved it' };

@@ -11,7 +11,15 @@ import type { ExpectedObject } from '../check/expected-object.ts';
 import { InputError } from '../input-error.ts';
 import { figuresOf } from './figures.ts';
 import { judge, phantomPages, totalsOf, verdictOf } from './judge.ts';
-import { closeKernel, kexecStep, lookBefore, preserveAgain, restoreAny, unpreserveAny } from './kexec-step.ts';
+import {
+  closeKernel,
+  kexecAndReturn,
+  kexecStep,
+  lookBefore,
+  preserveAgain,
+  restoreAny,
+  unpreserveAny,
+} from './kexec-step.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { planMachine } from './machine-plan.ts';
 import type { RunObserver } from './observer.ts';
@@ -21,7 +29,9 @@ import type { KernelResult, RunResult, StepResult } from './result.ts';
 import { type KernelEntry, RunState, type TimelineStep } from './run-state.ts';
 import type { ConfigSpec, KexecSpec } from './schema.ts';
 import { SessionBook } from './session-book.ts';
-import { createSession, finishSession, renewSession, retrieveSession } from './sessions.ts';
+import { reclaim, writeFile } from './session-files.ts';
+import { getFlb, preserveFile, readFile, retrieveFile } from './session-steps.ts';
+import { closeSession, createSession, finishSession, renewSession, retrieveSession } from './sessions.ts';
 import { type BootRequest, SimulatedKernel } from './simulator.ts';
 import { freeObject, preserveFolios, preservePages, write } from './steps.ts';
 import { addSubtree, removeSubtree } from './subtrees.ts';
@@ -190,7 +200,17 @@ function perform(
   if (spec['remove subtree'] !== undefined) return removeSubtree(run, spec['remove subtree']);
   if (spec.session !== undefined) return createSession(run, spec.session);
   if (spec.retrieve !== undefined) return retrieveSession(run, spec.retrieve);
-  if (spec.finish !== undefined) return finishSession(run, spec.finish);
+  if (spec['preserve file'] !== undefined) return preserveFile(run, spec['preserve file']);
+  if (spec['retrieve file'] !== undefined) return retrieveFile(run, spec['retrieve file']);
+  if (spec['read file'] !== undefined) return readFile(run, spec['read file']);
+  if (spec['write file'] !== undefined) return writeFile(run, spec['write file']);
+  if (spec.finish !== undefined) {
+    const { session, reserved } = typeof spec.finish === 'string' ? { session: spec.finish, reserved: 0 } : spec.finish;
+    return finishSession(run, session, reserved);
+  }
+  if (spec.close !== undefined) return closeSession(run, spec.close);
+  if (spec.reclaim !== undefined) return reclaim(run);
+  if (spec['get flb'] !== undefined) return getFlb(run, spec['get flb']);
   if (spec.renew !== undefined) return renewSession(run, spec.renew);
   if (spec.write !== undefined) return write(run, spec.write, true);
   if (spec.damage !== undefined) return write(run, spec.damage, false);
@@ -204,6 +224,7 @@ function perform(
     else run.kernel.context.faults.arm(at, nth);
     return 0;
   }
+  if (spec['kexec and return'] !== undefined) return kexecAndReturn(run);
   const isLast = !run.scenario.steps.slice(step.index + 1).some((later) => later.verb === 'kexec');
   return kexecStep(run, spec.kexec ?? {}, request, (...at) => {
     options.atJump?.(...at);

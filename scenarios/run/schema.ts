@@ -147,6 +147,27 @@ const file = z.strictObject({
   folioSize: quantity.optional().describe('large folios of this size behind it'),
 });
 
+/** A file of a session, by the token it was preserved under. */
+const fileName = { session: z.string(), token: u64 };
+
+const preserveFile = z.strictObject({
+  session: z.string().describe('one that is open: made or retrieved in this kernel'),
+  ...file.partial().shape,
+  token: u64,
+  of: z
+    .strictObject(fileName)
+    .optional()
+    .describe('in place of a new memfd: the one that a session has already, by another descriptor'),
+});
+
+const finish = z.union(
+  [
+    z.string(),
+    z.strictObject({ session: z.string(), reserved: z.number().int().describe('what the reserved field says (0)') }),
+  ],
+  { error: 'is not a session, or { session, reserved }' },
+);
+
 const subtree = z.strictObject({
   name: z.string().min(1).max(120),
   size: quantity
@@ -175,6 +196,10 @@ const kexec = z.strictObject({
     .union([z.enum(['all', 'none']), z.array(objectName)], { error: 'is not all, none, or a list of names' })
     .optional()
     .describe('what clients restore in the new kernel (all)'),
+  meanwhile: z
+    .strictObject({ exit: z.string().describe('the program that has this session open exits') })
+    .optional()
+    .describe('what others do when LUO has written its sessions, before the jump'),
 });
 
 export const CORRUPT_TARGETS = [
@@ -185,6 +210,7 @@ export const CORRUPT_TARGETS = [
   'scratch-array',
   'chunk',
   'subtree',
+  'session-files',
   'handoff-fdt',
   'handoff-fdt-len',
   'handoff-scratch',
@@ -193,7 +219,7 @@ export const CORRUPT_TARGETS = [
 
 const corrupt = z.strictObject({
   what: z.enum(CORRUPT_TARGETS),
-  name: z.string().optional().describe('which subtree'),
+  name: z.string().optional().describe('which subtree, or whose session’s files'),
   offset: quantity.optional().describe('bytes from its start (0)'),
   level: z.number().int().min(0).max(8).optional().describe('of the tree-node: leaves are 0 (one below the root)'),
   bytes: hexBytes.optional().describe('what to put there; one flipped bit when left out'),
@@ -221,8 +247,17 @@ const verbs = {
   'remove subtree': z.string(),
   session: z.strictObject({ name: z.string(), files: z.array(file).default([]) }),
   retrieve: z.string().describe('a session: every file is retrieved and read back'),
-  finish: z.string().describe('a session'),
+  'preserve file': preserveFile.describe('one more file for a session'),
+  'retrieve file': z.strictObject(fileName).describe('one file of a session that was retrieved, once more'),
+  'read file': z.strictObject(fileName).describe('its program reads all of it: what it has to be, and nothing else'),
+  'write file': z
+    .strictObject({ ...fileName, offset: quantity.optional(), bytes: hexBytes.optional() })
+    .describe('its program writes: the new content is what must come back'),
+  finish: finish.describe('a session'),
+  close: z.string().describe('the descriptor of a session'),
   renew: z.string().describe('a session: retrieved files go into a new one of the same name, the old is finished'),
+  reclaim: z.strictObject({}).describe('memory pressure: clean pages of memfds that are not pinned are dropped'),
+  'get flb': z.string().describe('somebody fetches an incoming FLB, and works with it from now on'),
   write: z.strictObject(where).describe('the owner writes: the new content is what must survive'),
   damage: z.strictObject(where).describe('somebody else writes: the checks must find it'),
   fault: z.strictObject({
@@ -232,6 +267,9 @@ const verbs = {
   }),
   corrupt: corrupt.describe('change what the old kernel left, at the moment of the next jump'),
   kexec,
+  'kexec and return': z
+    .strictObject({})
+    .describe('x86_64: a kexec with preserve_context; the other kernel comes back, and nothing has changed'),
 };
 
 export type Verb = keyof typeof verbs;

@@ -1,8 +1,8 @@
 import type { Memfd } from '../../kernel/liveupdate/memfd-file.ts';
 import type { LuoSessionFile } from '../../kernel/liveupdate/session.ts';
 import type { ShmemFile } from '../../kernel/mm/shmem.ts';
-import { type Fill, generatePage, mix32, type PageSize, type Pfn, ZERO_FILL } from '../../machine/index.ts';
-import type { FileSpec } from './schema.ts';
+import { type Fill, mix32, type Pfn } from '../../machine/index.ts';
+import type { FileContent } from './file-content.ts';
 
 /** F_SEAL_* under their names in scenario files. */
 const SEAL_BITS: Readonly<Record<string, number>> = {
@@ -23,13 +23,14 @@ export function sealMask(seals: readonly string[] | undefined): number {
 export interface ExpectedFile {
   /** 0x hex. */
   readonly token: string;
-  readonly spec: FileSpec;
-  readonly fill: Fill;
-  /** For each page of the file the frame that its content was made for, -1 for a hole. */
-  readonly madeFor: Float64Array;
+  sizeBytes: number;
+  readonly pos: number;
+  readonly content: FileContent;
   seals: number;
   /** The open file, while a kernel has it. */
   open: Memfd | undefined;
+  /** The frames that were preserved, as ranges. */
+  frames: readonly { readonly pfn: Pfn; readonly nrPages: number }[];
 }
 
 /** A session as the scenario remembers it, outside all kernels. */
@@ -42,6 +43,10 @@ export interface BookedSession {
   open: LuoSessionFile | undefined;
   /** What came back wrong. */
   readonly wrong: string[];
+  /** How many of these a kernel said itself, with an error. */
+  told: number;
+  /** Pages of files that nobody can have any more. */
+  leakedPages: number;
   /** How often all files were read back as they should be. */
   verified: number;
   crossings: number;
@@ -58,9 +63,24 @@ export class SessionBook {
 
   /** Notes a new session; its files come as they are made. */
   open(name: string, open: LuoSessionFile): BookedSession {
-    const session: BookedSession = { name, files: [], state: 'outgoing', open, wrong: [], verified: 0, crossings: 0 };
+    const session: BookedSession = {
+      name,
+      files: [],
+      state: 'outgoing',
+      open,
+      wrong: [],
+      told: 0,
+      leakedPages: 0,
+      verified: 0,
+      crossings: 0,
+    };
     this.sessions.set(name, session);
     return session;
+  }
+
+  /** A file by session and token. */
+  fileOf(session: string, token: string): ExpectedFile | undefined {
+    return this.sessions.get(session)?.files.find((file) => file.token === token);
   }
 
   /** The content of a file, different from that of all others. */
@@ -88,27 +108,10 @@ export class SessionBook {
  * Reads a file back and compares every byte, size and position: what user space would find.
  * @returns what is wrong, undefined when nothing is.
  */
-export function compareFile(
-  expected: ExpectedFile,
-  file: ShmemFile,
-  page: PageSize,
-  seals: number,
-): string | undefined {
-  const { spec } = expected;
-  if (file.sizeBytes !== spec.memfd) return `size ${file.sizeBytes}, preserved with ${spec.memfd}`;
-  if (file.pos !== (spec.pos ?? 0)) return `position ${file.pos}, preserved with ${spec.pos ?? 0}`;
+export function compareFile(expected: ExpectedFile, file: ShmemFile, seals: number): string | undefined {
+  if (file.sizeBytes !== expected.sizeBytes) return `size ${file.sizeBytes}, preserved with ${expected.sizeBytes}`;
+  if (file.pos !== expected.pos) return `position ${file.pos}, preserved with ${expected.pos}`;
   if (file.seals !== seals) return `seals ${file.seals}, preserved with ${seals}`;
-  for (let index = 0; index * page.sizeBytes < spec.memfd; index++) {
-    const offset = index * page.sizeBytes;
-    const frame = expected.madeFor[index] ?? -1;
-    const fill = frame < 0 ? ZERO_FILL : expected.fill;
-    const whole = offset + page.sizeBytes <= spec.memfd;
-    if (whole && file.pageHoldsFill(index, fill, Math.max(frame, 0) as Pfn)) continue;
-    const words = new Uint32Array(page.sizeBytes / 4);
-    generatePage(fill, frame, words);
-    const content = new Uint8Array(words.buffer);
-    const at = file.read(offset, page.sizeBytes).findIndex((byte, i) => byte !== content[i]);
-    if (at >= 0) return `content differs from byte ${offset + at} on`;
-  }
-  return undefined;
+  const different = expected.content.firstDifference(file);
+  return different === undefined ? undefined : `content differs from byte ${different} on`;
 }

@@ -1,11 +1,12 @@
 import { EBUSY, ENOENT, type Errno, isErrno } from '../../kernel/errno.ts';
 import type { LuoDevice } from '../../kernel/liveupdate/luo.ts';
 import { Memfd } from '../../kernel/liveupdate/memfd-file.ts';
-import { type Order, orderForSize } from '../../machine/index.ts';
+import { PageFlag } from '../../kernel/mm/page-states.ts';
+import type { Pfn } from '../../machine/index.ts';
 import type { RunState } from './run-state.ts';
-import type { FileSpec, StepSpec } from './schema.ts';
-import { type BookedSession, compareFile, type ExpectedFile, sealMask } from './session-book.ts';
-import { writeAs } from './steps.ts';
+import type { StepSpec } from './schema.ts';
+import { type BookedSession, compareFile, type ExpectedFile } from './session-book.ts';
+import { makeFile } from './session-files.ts';
 
 /*
  * What user space does with /dev/liveupdate: sessions with memfds, before the jump and after it.
@@ -21,6 +22,7 @@ function withDevice<T>(run: RunState, call: (device: LuoDevice) => T | Errno): T
   return run.kernel.enter((): T | Errno => {
     const device = luo.open();
     if (isErrno(device)) return device;
+    // A call that never returns leaves the device open.
     const result = call(device);
     device.close();
     return result;
@@ -35,62 +37,27 @@ export function createSession(run: RunState, spec: NonNullable<StepSpec['session
     const session = run.sessions.open(spec.name, open);
     for (const file of spec.files) {
       const made = makeFile(run, session, file);
-      if (isErrno(made)) return made;
-      const err = open.preserveFd(BigInt(file.token), made.open as Memfd);
+      const err = isErrno(made) ? made : preserveInto(session, made);
       if (err !== 0) return err;
-      session.files.push(made);
     }
     return 0;
   });
 }
 
-/** A memfd as a program makes it: written but for its holes, cut to size, sealed, its position set. */
-function makeFile(run: RunState, session: BookedSession, spec: FileSpec): ExpectedFile | Errno {
-  const { context } = run.kernel;
-  const { page } = run;
-  const options = spec.folioSize === undefined ? {} : { folioOrder: orderForSize(page, spec.folioSize) as Order };
-  const memfd = Memfd.create(context, `${session.name}/${spec.token}`, options);
-  const file = memfd.inode;
-  const nrPages = Math.ceil(spec.memfd / page.sizeBytes);
-  const fill = run.sessions.fillOf(session.name, spec.token);
-  const madeFor = new Float64Array(nrPages).fill(-1);
-  let err: 0 | Errno = 0;
-  writeAs(run, `the owner of file ${session.name}/${spec.token}`, () => {
-    for (const [first, end] of spec.fill === 'zero' ? [] : writtenPages(spec, page.sizeBytes, nrPages)) {
-      const written = file.fill(first, end - first, fill);
-      if (written !== 0) err = written;
-    }
-    const cut = file.truncate(spec.memfd);
-    if (cut !== 0) err = cut;
-  });
+/** Preserves a file in an open session, and remembers what must come back of it. */
+export function preserveInto(session: BookedSession, file: ExpectedFile): 0 | Errno {
+  if (session.open === undefined || file.open === undefined) return ENOENT;
+  const err = session.open.preserveFd(BigInt(file.token), file.open);
   if (err !== 0) return err;
-  for (let index = 0; index < nrPages; index++) {
-    const folio = file.cache.find(index);
-    const written = folio !== undefined && spec.fill !== 'zero' && !inHole(spec, index, page.sizeBytes);
-    if (written) madeFor[index] = folio.pfn + (index - folio.index);
-  }
-  const seals = sealMask(spec.seals);
-  if (seals !== 0) file.addSeals(seals);
-  file.pos = spec.pos ?? 0;
-  return { token: spec.token, spec, fill, madeFor, seals: file.seals, open: memfd };
+  noteFrames(file);
+  session.files.push(file);
+  return 0;
 }
 
-/** Whether a page lies wholly in a hole. */
-function inHole(spec: FileSpec, index: number, pageBytes: number): boolean {
-  const start = index * pageBytes;
-  return (spec.holes ?? []).some((hole) => hole.at <= start && hole.at + hole.size >= start + pageBytes);
-}
-
-/** [first page, end) of each part of a file that is written. */
-function writtenPages(spec: FileSpec, pageBytes: number, nrPages: number): (readonly [number, number])[] {
-  const parts: [number, number][] = [];
-  for (let index = 0; index < nrPages; index++) {
-    if (inHole(spec, index, pageBytes)) continue;
-    const last = parts.at(-1);
-    if (last?.[1] === index) last[1]++;
-    else parts.push([index, index + 1]);
-  }
-  return parts;
+/** Remembers which frames a file that was just preserved lies in: they are pinned from now on. */
+function noteFrames(file: ExpectedFile): void {
+  const runs = [...(file.open?.inode.cache.runs() ?? [])];
+  file.frames = runs.map(({ pfn, order, nrFolios }) => ({ pfn, nrPages: nrFolios * 2 ** order }));
 }
 
 /** Retrieves a session and all its files, and reads them back. @returns 0 or the first error. */
@@ -104,22 +71,39 @@ export function retrieveSession(run: RunState, name: string): 0 | Errno | undefi
     session.state = 'retrieved';
     let first: 0 | Errno = 0;
     for (const file of session.files) {
-      const got = open.retrieveFd(BigInt(file.token));
-      if (isErrno(got)) {
-        first = first === 0 ? got : first;
-        session.wrong.push(`file ${file.token} cannot be retrieved`);
-        continue;
-      }
-      if (!(got instanceof Memfd)) throw new Error(`file ${file.token} came back as something else`);
-      file.open = got;
-      const carried = carriesSeals(run);
-      const wrong = compareFile(file, got.inode, run.page, carried ? file.seals : SEALS_WHEN_NOT_CARRIED);
-      if (wrong !== undefined) session.wrong.push(`file ${file.token}: ${wrong}`);
+      const err = retrieveInto(run, session, file);
+      if (first === 0) first = err;
     }
     return first;
   });
   if (session !== undefined && result === 0 && session.wrong.length === 0) session.verified++;
   return result;
+}
+
+/** Retrieves one file of a session that is open, and reads it back. */
+export function retrieveInto(run: RunState, session: BookedSession, file: ExpectedFile): 0 | Errno {
+  const got = session.open?.retrieveFd(BigInt(file.token)) ?? ENOENT;
+  if (isErrno(got)) {
+    note(session, `file ${file.token} cannot be retrieved`, true);
+    return got;
+  }
+  if (!(got instanceof Memfd)) throw new Error(`file ${file.token} came back as something else`);
+  file.open = got;
+  compareOpen(run, session, file, got);
+  return 0;
+}
+
+/** Compares a file that is open with what its program knows of it. */
+export function compareOpen(run: RunState, session: BookedSession, file: ExpectedFile, open: Memfd): void {
+  const seals = session.crossings === 0 || carriesSeals(run) ? file.seals : SEALS_WHEN_NOT_CARRIED;
+  const wrong = compareFile(file, open.inode, seals);
+  if (wrong !== undefined) note(session, `file ${file.token}: ${wrong}`, false);
+}
+
+function note(session: BookedSession, wrong: string, told: boolean): void {
+  if (session.wrong.includes(wrong)) return;
+  session.wrong.push(wrong);
+  if (told) session.told++;
 }
 
 /** Whether the release's memfd format has a field for seals. */
@@ -128,14 +112,48 @@ function carriesSeals(run: RunState): boolean {
   return release.memfd?.structs.some((struct) => struct.fields.some((field) => field.name === 'seals')) === true;
 }
 
-/** Finishes a retrieved session. @returns 0, -EBUSY when a file cannot yet, -ENOENT when nobody retrieved it. */
-export function finishSession(run: RunState, name: string): 0 | Errno | undefined {
+/**
+ * Finishes a retrieved session. @param reserved what the ioctl's field of that name says; 0 is right.
+ * @returns 0, -EBUSY when a file cannot yet, -ENOENT when nobody retrieved it.
+ */
+export function finishSession(run: RunState, name: string, reserved = 0): 0 | Errno | undefined {
   const session = run.sessions.sessions.get(name);
   const open = session?.open;
   if (session === undefined || open === undefined) return ENOENT;
-  const result = run.kernel.enter(() => open.finish());
-  if (result === 0) session.state = 'finished';
+  const result = run.kernel.enter(() => open.finish(reserved));
+  if (result === 0) ended(run, session);
   return result;
+}
+
+/** Closes the descriptor of a session: one that was retrieved is finished, one of this kernel's own gives its files up. */
+export function closeSession(run: RunState, name: string): 0 | Errno | undefined {
+  const session = run.sessions.sessions.get(name);
+  const open = session?.open;
+  if (session === undefined || open === undefined) return ENOENT;
+  const wasRetrieved = session.state === 'retrieved';
+  const result = run.kernel.enter(() => open.release());
+  if (result !== 0) return result;
+  session.open = undefined;
+  if (wasRetrieved) ended(run, session);
+  else session.state = 'finished';
+  return result;
+}
+
+/** A session that came through a handover is over: none of its files' pages may be set aside any more. */
+function ended(run: RunState, session: BookedSession): void {
+  session.state = 'finished';
+  const { ledger, kernel } = run.entry;
+  const { pages } = kernel.context;
+  for (const { pfn, nrPages } of session.files.flatMap((file) => file.frames)) {
+    for (const { start, nrPages: nr, state } of pages.runs(pfn, (pfn + nrPages) as Pfn)) {
+      if ((state.flags & (PageFlag.free | PageFlag.managed)) !== 0) continue;
+      if (ledger.leaked.first === undefined) {
+        ledger.events.push({ kind: 'leaked', pfn: start, text: run.tell(start, 'leaked') });
+      }
+      ledger.leaked.add(start, nr);
+      session.leakedPages += nr;
+    }
+  }
 }
 
 /** Finishes a retrieved session, and hands its files on in a new one of the same name. */
@@ -155,6 +173,7 @@ export function renewSession(run: RunState, name: string): 0 | Errno | undefined
       file.seals = file.open.inode.seals;
       const err = open.preserveFd(BigInt(file.token), file.open);
       if (err !== 0) return err;
+      noteFrames(file);
     }
     return 0;
   });

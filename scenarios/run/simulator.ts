@@ -43,6 +43,8 @@ export interface JumpRequest extends BootRequest {
   readonly finalize?: boolean | undefined;
   /** Called when the next kernel is loaded, right before the jump: the last moment of the present one. */
   readonly beforeJump?: (() => void) | undefined;
+  /** What other tasks do when LUO has written its sessions, and the kernel has not jumped yet. */
+  readonly meanwhile?: (() => void) | undefined;
   /** Called when RAM is what the next kernel finds, and before that kernel's first instruction. */
   readonly atJump?: ((machine: Machine, handoff: BootHandoff | undefined) => void) | undefined;
 }
@@ -128,6 +130,11 @@ export class SimulatedKernel {
     return undefined;
   }
 
+  /** A kexec whose kernel comes back. @returns 0 or the error of one that was refused; undefined when the kernel fell over. */
+  kexecAndReturn(): 0 | Errno | undefined {
+    return this.enter(() => this.kernel.jumpAndReturn());
+  }
+
   /** Loads the next kernel and jumps. @returns the next kernel, or the error of a refused load or reboot. */
   kexec(request: JumpRequest): SimulatedKernel | Errno | undefined {
     const { quirks } = this.context.release;
@@ -147,7 +154,7 @@ export class SimulatedKernel {
     const { machine } = this;
     const handoff = handoffOf(image, machine.page);
     request.beforeJump?.();
-    const refused = this.kernel.jump(image);
+    const refused = this.kernel.jump(image, request.meanwhile);
     if (isErrno(refused)) return refused;
     if (this.kernel.outcome.kind !== 'jumped') {
       this.#fall = fallOf(this.kernel.outcome);
