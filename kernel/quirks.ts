@@ -56,6 +56,27 @@ export const NAMED_QUIRKS: readonly NamedQuirk[] = [
     row: 28,
     sets: { radixLeavesDanglingEntry: true },
   },
+  {
+    name: 'luo-retrieves-again',
+    what: 'LUO does not remember that a file could not be retrieved: asked again, or finishing, it takes back what is free already',
+    had: '6.19 at first; 6.19.11 has the fix',
+    row: 32,
+    sets: { luoForgetsFailure: true },
+  },
+  {
+    name: 'luo-unfreeze-drops-handle',
+    what: 'unfreezing a file loses the handle of what was preserved of it',
+    had: '6.19 at first; 6.19.11 has the fix',
+    row: 33,
+    sets: { luoUnfreezeDropsHandle: true },
+  },
+  {
+    name: 'memfd-saves-folio-flags',
+    what: 'dirty and uptodate cross as they were when a memfd was preserved, whatever is written afterwards',
+    had: '6.19 at first; 6.19.11 has the fix',
+    row: 48,
+    sets: { memfdSavesFolioFlags: true },
+  },
 ];
 
 /** The named quirk, undefined when there is none of that name. */
