@@ -16,6 +16,8 @@ export interface KernelConfig {
    * reservation shows up as damage.
    */
   readonly PAGE_POISONING: boolean;
+  /** A pool of guarded objects comes out of early memory, and some small allocations out of the pool. */
+  readonly KFENCE: boolean;
   /** test_kho is built in. */
   readonly TEST_KEXEC_HANDOVER: boolean;
 }
@@ -32,6 +34,7 @@ export function defaultConfig(page: PageSize): KernelConfig {
     MAX_PAGE_ORDER: page.defaultMaxPageOrder,
     LIVEUPDATE_TEST: true,
     PAGE_POISONING: true,
+    KFENCE: false,
     TEST_KEXEC_HANDOVER: true,
   };
 }

@@ -8,6 +8,7 @@ import type { FaultInjector } from './fault-injection.ts';
 import type { Kho } from './kho/kho.ts';
 import type { KernelLog } from './log.ts';
 import type { BuddyAllocator } from './mm/buddy.ts';
+import type { KfencePool } from './mm/kfence.ts';
 import type { PageStates } from './mm/page-states.ts';
 import type { Release } from './release.ts';
 
@@ -29,6 +30,7 @@ export interface KernelContext {
   readonly memblock: Memblock;
   readonly pages: PageStates;
   readonly allocator: BuddyAllocator;
+  readonly kfence: KfencePool;
   readonly log: KernelLog;
   readonly faults: FaultInjector;
   readonly random: Random;

@@ -34,6 +34,7 @@ import { KhoCore } from './kho/kho-core.ts';
 import { readScratchArray } from './kho/scratch.ts';
 import { KernelLog, type LogSink } from './log.ts';
 import { BuddyAllocator } from './mm/buddy.ts';
+import { KfencePool } from './mm/kfence.ts';
 import { PageStates } from './mm/page-states.ts';
 import { StructPageInit } from './mm/struct-page-init.ts';
 import { abiOf, type Release } from './release.ts';
@@ -138,6 +139,7 @@ export class Kernel {
       memblock,
       pages,
       allocator,
+      kfence: new KfencePool(page),
       log,
       faults,
       random,
@@ -152,6 +154,7 @@ export class Kernel {
       kho: this.kho,
       structPages: new StructPageInit(pages, {
         deferred: config.DEFERRED_STRUCT_PAGE_INIT,
+        lateForgetsCma: release.quirks.deferredInitForgetsCma,
         zoneEnds: zoneEnds(arch),
       }),
       registers: machine.registers,

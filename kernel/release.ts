@@ -73,6 +73,8 @@ export interface ReleaseQuirks {
   readonly populateChecksMap: boolean;
   /** Running out of room in the root FDT: -ENOMEM with the half-made node removed (7.1), or libfdt's number and the node stays. */
   readonly addSubtreeCleansUp: boolean;
+  /** debugfs shows as much of a subtree's blob as its second word would say if it were an FDT (up to 7.0). */
+  readonly debugfsTrustsTotalsize: boolean;
   /** Which NUMA nodes get a scratch area: those online, or those with memory (6.19). */
   readonly scratchNodes: 'online' | 'with-memory';
   /** What scratch areas are aligned to: a pageblock, or the largest buddy order (7.2). */
@@ -85,6 +87,8 @@ export interface ReleaseQuirks {
   readonly scratchIgnoresHugetlb: boolean;
   /** The walk initialises struct pages that are deferred (7.2); before, their later initialisation erased what it noted. */
   readonly initialisesDeferredPages: boolean;
+  /** Late initialisation makes pageblocks of scratch movable ones (before 7.2), so that anything may be allocated there. */
+  readonly deferredInitForgetsCma: boolean;
   /** Gigabytes without preserved memory become scratch early in the boot (7.3). */
   readonly extendsScratch: boolean;
   /** A kdump kernel turns KHO off (7.3). */
@@ -208,12 +212,14 @@ const V6_16: Release = {
     fdtChecksBlockAlignment: false,
     populateChecksMap: false,
     addSubtreeCleansUp: false,
+    debugfsTrustsTotalsize: true,
     scratchNodes: 'online',
     scratchAlignment: 'pageblock',
     scratchRoundsGivenSizes: false,
     scratchSizeMayBeZero: false,
     scratchIgnoresHugetlb: false,
     initialisesDeferredPages: false,
+    deferredInitForgetsCma: true,
     extendsScratch: false,
     disabledInKdump: false,
     vmallocRepeatsPages: false,
@@ -353,6 +359,7 @@ const V7_1_RC5: Release = {
     fdtChecksBlockAlignment: true,
     splitsAtNodes: true,
     addSubtreeCleansUp: true,
+    debugfsTrustsTotalsize: false,
     scratchRoundsGivenSizes: true,
     reserveMemExplains: true,
     memfdForgetsErrors: false,
@@ -396,6 +403,7 @@ const V7_2: Release = {
     initialisesDeferredPages: true,
     luoChecksReserved: true,
     flbRemembersFailure: true,
+    deferredInitForgetsCma: false,
   },
 };
 

@@ -42,6 +42,8 @@ export function earlyParameters(boot: Boot): void {
  */
 export function khoMemoryInit(boot: Boot): void {
   const { ctx, kho } = boot;
+  // KFENCE's pool is early memory like any other: after a handover it comes out of scratch.
+  if (ctx.config.KFENCE) ctx.kfence.allocate(ctx.memblock);
   if (ctx.release.quirks.disabledInKdump && isKdumpKernel(ctx.cmdline)) {
     kho.disable();
     ctx.log.info('KHO: disabled in the kdump kernel');
@@ -56,11 +58,12 @@ export function khoMemoryInit(boot: Boot): void {
 function retrieve(boot: Boot): void {
   const { ctx, kho, structPages } = boot;
   const map = kho.incoming?.fdt.map();
-  if (map === undefined) {
-    ctx.log.err(`KHO: ${ctx.release.messages.missingMap}`);
+  if (map === undefined) ctx.log.err(`KHO: ${ctx.release.messages.missingMap}`);
+  if (map === undefined || map === 0) {
+    // Kernels that check this in populate don't come here; before them, those of the tree of 6.19 call it a cold boot.
+    if (ctx.release.quirks.finalize === 'before-jump') kho.giveUpIncoming();
     return;
   }
-  if (map === 0) return;
   const deps = {
     memblock: ctx.memblock,
     pages: ctx.pages,

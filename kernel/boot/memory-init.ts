@@ -1,6 +1,7 @@
-import { alignUp, NUMA_NO_NODE, type PageSize, type Pfn, pfnOf } from '../../machine/index.ts';
+import { alignDown, alignUp, NUMA_NO_NODE, type PageSize, type Pfn, pfnOf } from '../../machine/index.ts';
 import { NO_REGION, type RegionTable } from '../../machine/memblock/region-table.ts';
 import { KernelPanic } from '../failure.ts';
+import { pageblockOrder } from '../kho/scratch-size.ts';
 import { PageFlag } from '../mm/page-states.ts';
 import { defaultSectionBytes, type MemoryRegion } from '../mm/struct-page-init.ts';
 import type { Boot } from './boot-state.ts';
@@ -98,11 +99,49 @@ export function releaseDeferredMemory(boot: Boot): void {
   boot.structPages.initLate(boot.ctx.allocator);
 }
 
-/** The scratch that this kernel reserved becomes free CMA memory: movable pages may use it, preserved ones never will. */
+/**
+ * The scratch that this kernel reserved becomes free CMA memory: movable pages may use it, preserved ones never will. That goes by
+ * whole pageblocks. Up to 7.0 a size from the command line may end inside one; what lies behind it is then given
+ * to the allocator too, whoever has it:
+ *
+ *     | pageblock | pageblock | pageblock |
+ *     |<------- scratch ------->|  ^ free already, or in use
+ */
 export function releaseScratchAsCma(boot: Boot): void {
-  const { page, allocator } = boot.ctx;
+  const { page, config, allocator } = boot.ctx;
+  const blockPages = 2 ** pageblockOrder(page, config.MAX_PAGE_ORDER);
   for (const area of boot.kho.scratch) {
-    const nrPages = area.sizeBytes / page.sizeBytes;
-    if (nrPages > 0) allocator.addFreeRange(pfnOf(page, area.base) as Pfn, nrPages, 'cma');
+    const first = pfnOf(page, area.base);
+    const end = first + area.sizeBytes / page.sizeBytes;
+    const tail = alignDown(end - first, blockPages);
+    if (tail > 0 && badPageIn(boot, first, (first + tail) as Pfn)) {
+      throw new KernelPanic('scratch that is free memory is freed a second time');
+    }
+    if (tail > 0) allocator.addFreeRange(first, tail, 'cma');
+    if (first + tail < end) releasePartOfPageblock(boot, (first + tail) as Pfn, end as Pfn, blockPages);
   }
+}
+
+/** Whether the allocator finds, among pages that it is given, one that it has. It says so. */
+function badPageIn({ ctx }: Boot, start: Pfn, end: Pfn): boolean {
+  for (const run of ctx.pages.runs(start, end)) {
+    if ((run.state.flags & PageFlag.free) === 0) continue;
+    const pfn = run.start.toString(16).padStart(5, '0');
+    ctx.log.print('emerg', `BUG: Bad page state in process swapper/0  pfn:${pfn}`);
+    return true;
+  }
+  return false;
+}
+
+/** A pageblock that scratch ends in. The allocator finds free pages among those it is given, and gives the block up. */
+function releasePartOfPageblock(boot: Boot, first: Pfn, end: Pfn, blockPages: number): void {
+  const { allocator, memory, page } = boot.ctx;
+  const block = { start: first * page.sizeBytes, sizeBytes: blockPages * page.sizeBytes };
+  if (!memory.contains(block.start, block.sizeBytes)) {
+    // Where RAM ends inside the block as well, there is nobody to take anything from.
+    allocator.addFreeRange(first, end - first, 'cma');
+    return;
+  }
+  if (badPageIn(boot, end, (first + blockPages) as Pfn)) return;
+  allocator.addFreeRange(first, blockPages, 'cma');
 }

@@ -8,6 +8,7 @@ import {
   physOf,
   Random,
 } from '../../machine/index.ts';
+import type { KfencePool } from '../mm/kfence.ts';
 import type { PageAllocator } from '../mm/page-allocator.ts';
 
 /** Where bitmaps come from. Both kinds give zeroed memory. */
@@ -59,11 +60,22 @@ export class SlabBitmaps implements BitmapAllocator {
   readonly #objectBytes: number;
   readonly #order: Order;
   readonly #random: Random;
+  readonly #kfence: Pick<KfencePool, 'sample' | 'owns'> | undefined;
   /** Free slots; the last is given out next. */
   readonly #free: PhysAddr[] = [];
 
-  /** @param objectBytes a divisor of the page size. */
-  constructor(memory: PhysicalMemory, allocator: PageAllocator, objectBytes: number, seed: number) {
+  /**
+   * @param objectBytes a divisor of the page size.
+   * @param kfence serves an object now and then.
+   */
+  constructor(
+    memory: PhysicalMemory,
+    allocator: PageAllocator,
+    objectBytes: number,
+    seed: number,
+    kfence?: Pick<KfencePool, 'sample' | 'owns'>,
+  ) {
+    this.#kfence = kfence;
     this.#memory = memory;
     this.#page = memory.page;
     this.#allocator = allocator;
@@ -73,8 +85,9 @@ export class SlabBitmaps implements BitmapAllocator {
   }
 
   alloc(): PhysAddr | undefined {
-    if (this.#free.length === 0 && !this.#newSlab()) return undefined;
-    const phys = this.#free.pop();
+    const sampled = this.#kfence?.sample();
+    if (sampled === undefined && this.#free.length === 0 && !this.#newSlab()) return undefined;
+    const phys = sampled ?? this.#free.pop();
     if (phys === undefined) return undefined;
     this.#memory.writeBytes(phys, new Uint8Array(this.#objectBytes));
     return phys;
@@ -82,6 +95,7 @@ export class SlabBitmaps implements BitmapAllocator {
 
   /** The object goes back to its slab, which stays: other objects live in it. */
   free(phys: PhysAddr): void {
+    if (this.#kfence?.owns(phys) === true) return;
     this.#link(phys);
     this.#free.push(phys);
   }

@@ -12,6 +12,7 @@ import { type ChunkListContract, CompiledAbi } from '../abi/contract.ts';
 import type { CompiledStruct } from '../abi/struct.ts';
 import { ENOMEM, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
+import type { KfencePool } from '../mm/kfence.ts';
 import type { PageAllocator } from '../mm/page-allocator.ts';
 import type { ReleaseQuirks } from '../release.ts';
 import { type BitmapAllocator, PageBitmaps, SlabBitmaps } from './bitmap-slab.ts';
@@ -58,6 +59,8 @@ export interface ChunkListOptions {
   readonly allocator: PageAllocator;
   readonly contract: ChunkListContract;
   readonly quirks: Pick<ReleaseQuirks, 'abortForgetsAll' | 'unpreserveLoops' | 'kfreesPages'>;
+  /** KFENCE, which slab allocations may be served by. */
+  readonly kfence?: Pick<KfencePool, 'sample' | 'owns'>;
   /** Decides where among other kernel data slab bitmaps lie. */
   readonly seed: number;
   /** Whether this allocation of a bitmap, or of a chunk, is to fail. */
@@ -91,7 +94,7 @@ export class ChunkListMap implements OutgoingMap {
     this.#bitmaps =
       contract.bitmap.allocator === 'page'
         ? new PageBitmaps(memory.page, allocator)
-        : new SlabBitmaps(memory, allocator, this.#layout.bitmapBytes, options.seed);
+        : new SlabBitmaps(memory, allocator, this.#layout.bitmapBytes, options.seed, options.kfence);
     this.#quirks = options.quirks;
     this.#failsBitmap = options.failsBitmap ?? (() => false);
     this.#failsChunk = options.failsChunk ?? (() => false);

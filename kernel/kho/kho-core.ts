@@ -96,6 +96,12 @@ export class KhoCore implements Kho {
     this.#mirror();
   }
 
+  /** What populate accepted turned out to hold nothing: a cold boot from here on, though scratch was taken over. */
+  giveUpIncoming(): void {
+    this.#incoming = undefined;
+    this.#mirror();
+  }
+
   /** Sets the scratch areas that this kernel reserved itself. */
   setScratch(areas: readonly ScratchArea[]): void {
     this.#scratch = areas;
@@ -279,6 +285,11 @@ export class KhoCore implements Kho {
   retrieveSubtree(name: string): SubtreeLocation | Errno {
     const fdt = this.#incoming?.fdt;
     return fdt === undefined ? ENOENT : fdt.retrieve(name, (text) => this.#ctx.log.warn(text));
+  }
+
+  /** The subtrees of the next handover so far. */
+  get subtreesOut(): readonly SubtreeEntry[] {
+    return this.#pending.length > 0 ? this.#pending : (this.#fdt?.subtrees() ?? []);
   }
 
   // --- finalising ----------------------------------------------------------------------------------------------------

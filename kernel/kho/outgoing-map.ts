@@ -10,13 +10,14 @@ import { arm64Pointer, exactPointer, RadixReader, STEPS_PER_KEY } from './radix-
 
 /** An empty map in the format of the kernel's release. -ENOMEM when its first page cannot be had. */
 export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {
-  const { release, page, memory, allocator, log, faults, random } = ctx;
+  const { release, page, memory, allocator, kfence, log, faults, random } = ctx;
   if (release.map.format === 'chunk-list') {
     return new ChunkListMap({
       memory,
       allocator,
       contract: release.map,
       quirks: release.quirks,
+      kfence,
       seed: random.u32(),
       failsBitmap: () => faults.fails(BITMAP_SITE),
       failsChunk: () => faults.fails(CHUNK_SITE),

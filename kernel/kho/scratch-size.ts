@@ -92,16 +92,20 @@ export function parseScratchSizes(
 }
 
 /**
- * What scratch areas are aligned to, in bytes: the largest buddy block (7.2 on), or a pageblock, which with huge pages
- * built in is what a PMD maps (2 MiB, 32 MiB, 512 MiB) unless the largest buddy block is smaller.
+ * The order of a pageblock: with huge pages built in what a PMD maps (2 MiB, 32 MiB, 512 MiB), unless the largest buddy
+ * block is smaller.
  */
+export function pageblockOrder(page: PageSize, maxPageOrder: number): number {
+  return Math.min(page.shift - 3, maxPageOrder);
+}
+
+/** What scratch areas are aligned to, in bytes: the largest buddy block (7.2 on), or a pageblock. */
 export function scratchAlignBytes(
   page: PageSize,
   maxPageOrder: number,
   quirks: Pick<ReleaseQuirks, 'scratchAlignment'>,
 ): number {
-  const pmdOrder = page.shift - 3;
-  const order = quirks.scratchAlignment === 'max-order' ? maxPageOrder : Math.min(pmdOrder, maxPageOrder);
+  const order = quirks.scratchAlignment === 'max-order' ? maxPageOrder : pageblockOrder(page, maxPageOrder);
   return page.sizeBytes * 2 ** order;
 }
 

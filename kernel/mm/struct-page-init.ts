@@ -12,6 +12,8 @@ export interface MemoryRegion {
 export interface StructPageInitOptions {
   /** CONFIG_DEFERRED_STRUCT_PAGE_INIT. */
   readonly deferred: boolean;
+  /** Late initialisation makes its pageblocks movable ones, scratch too (before 7.2). */
+  readonly lateForgetsCma?: boolean;
   /** Bytes of a memory section; `defaultSectionBytes` unless given. */
   readonly sectionBytes?: number;
   /** Addresses at which a zone ends and the next begins, ascending: x86 16 MiB and 4 GiB, arm64 its DMA limits. */
@@ -48,6 +50,7 @@ export class StructPageInit {
   readonly #sectionPages: number;
   readonly #zoneEnds: readonly number[];
   readonly #deferred: boolean;
+  readonly #lateForgetsCma: boolean;
   /** The first frame of each node that is still to be initialised. */
   readonly #firstDeferred = new Map<number, number>();
   #early: FrameRange[] = [];
@@ -58,6 +61,7 @@ export class StructPageInit {
     this.#pages = pages;
     this.#page = pages.page;
     this.#deferred = options.deferred;
+    this.#lateForgetsCma = options.lateForgetsCma ?? false;
     this.#sectionPages = (options.sectionBytes ?? defaultSectionBytes(pages.page)) / pages.page.sizeBytes;
     this.#zoneEnds = (options.zoneEnds ?? []).map((addr) => Math.floor(addr / pages.page.sizeBytes));
   }
@@ -195,6 +199,7 @@ export class StructPageInit {
   initLate(buddy: BuddyAllocator): number {
     let nrPages = 0;
     for (const range of this.#late) {
+      if (this.#lateForgetsCma) this.#pages.clearRange(range.start as Pfn, range.end - range.start, PageFlag.cma);
       this.#pages.initRange(range.start as Pfn, range.end - range.start, range.nid);
       buddy.addFreeRange(range.start as Pfn, range.end - range.start);
       nrPages += range.end - range.start;

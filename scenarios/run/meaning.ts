@@ -185,7 +185,9 @@ class Checker {
       }
       this.#subtrees.add(subtree.name);
     }
-    if (spec['remove subtree'] !== undefined) this.#known(path, spec['remove subtree'], this.#subtrees);
+    for (const name of [spec['remove subtree'], spec['read debugfs']]) {
+      if (name !== undefined) this.#known(path, name, this.#subtrees);
+    }
     for (const [i, file] of (spec.session?.files ?? []).entries()) {
       for (const hole of file.holes ?? []) {
         if (hole.at + hole.size > file.memfd) {

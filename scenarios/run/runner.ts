@@ -34,7 +34,7 @@ import { getFlb, preserveFile, readFile, retrieveFile } from './session-steps.ts
 import { closeSession, createSession, finishSession, renewSession, retrieveSession } from './sessions.ts';
 import { type BootRequest, SimulatedKernel } from './simulator.ts';
 import { freeObject, preserveFolios, preservePages, write } from './steps.ts';
-import { addSubtree, removeSubtree } from './subtrees.ts';
+import { addSubtree, readDebugfs, removeSubtree } from './subtrees.ts';
 import { preserveVmallocStep } from './vmalloc-step.ts';
 
 /**
@@ -198,6 +198,7 @@ function perform(
   if (spec.restore !== undefined) return each(spec.restore, (object) => restoreAny(run, object));
   if (spec['add subtree'] !== undefined) return addSubtree(run, spec['add subtree']);
   if (spec['remove subtree'] !== undefined) return removeSubtree(run, spec['remove subtree']);
+  if (spec['read debugfs'] !== undefined) return readDebugfs(run, spec['read debugfs']);
   if (spec.session !== undefined) return createSession(run, spec.session);
   if (spec.retrieve !== undefined) return retrieveSession(run, spec.retrieve);
   if (spec['preserve file'] !== undefined) return preserveFile(run, spec['preserve file']);

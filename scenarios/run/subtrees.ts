@@ -1,4 +1,5 @@
 import { ENOENT, type Errno, isErrno } from '../../kernel/errno.ts';
+import { readSubtreeFile } from '../../kernel/kho/debugfs.ts';
 import { mix32 } from '../../machine/random.ts';
 import type { PhysAddr } from '../../machine/units.ts';
 import type { RunState } from './run-state.ts';
@@ -61,6 +62,21 @@ export function removeSubtree(run: RunState, name: string): 0 | Errno | undefine
     run.subtrees.delete(name);
     return 0;
   });
+}
+
+/** Reads a subtree's file in debugfs, and compares it with the blob. */
+export function readDebugfs(run: RunState, name: string): 0 | Errno | undefined {
+  const subtree = run.subtrees.get(name);
+  const { kernel, context } = run.kernel;
+  const entry = kernel.kho.subtreesOut.find((each) => each.name === name);
+  if (subtree === undefined || entry === undefined) return ENOENT;
+  const { content } = subtree;
+  const file = run.kernel.enter(() => readSubtreeFile(context, entry, content.length));
+  if (file === undefined) return undefined;
+  const ok = file.sizeBytes === content.length && file.bytes.every((byte, i) => byte === content[i]);
+  const detail = ok ? `${content.length} bytes` : `${file.sizeBytes} bytes of a blob of ${content.length}`;
+  run.checks.push({ name: `debugfs: ${name}`, ok, detail, firstBadEvent: null });
+  return 0;
 }
 
 /** Looks every subtree of the predecessor up, as its client would, and compares the blob. */
