@@ -6,6 +6,7 @@ export type { Contract, ContractArea } from './abi/contract.ts';
 export { type CompiledStruct, compileStruct, layoutOf, type StructLayout, type StructSpec } from './abi/struct.ts';
 export * from './boot/image-layout.ts';
 export { deducePageSize, type HandoffSearch, searchHandoff } from './boot-handoff/search.ts';
+export * from './boot-handoff/setup-data.ts';
 export * from './command-line.ts';
 export * from './config.ts';
 export type { KernelContext } from './context.ts';

@@ -162,7 +162,7 @@ export class Kernel {
       clients: bootClients(this.ctx, this.kho, this.clients),
       sabotage: options.sabotage ?? {},
       earlyBytes: this.image.earlyBytes ?? 0,
-      handoff: undefined,
+      handoffs: [],
     };
   }
 

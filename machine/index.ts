@@ -2,7 +2,6 @@
  * The machine: RAM, what firmware says of it, memblock, and images of memory. Knows nothing of kernels, needs nothing of
  * Node's.
  */
-export * from './boot-handoff.ts';
 export * from './clock.ts';
 export * from './fault.ts';
 export * from './fill.ts';

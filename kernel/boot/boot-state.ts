@@ -27,6 +27,6 @@ export interface Boot {
   readonly sabotage: Sabotage;
   /** See KernelImage. */
   readonly earlyBytes: number;
-  /** What firmware or the loader passed; undefined on a cold boot. */
-  handoff: BootHandoff | undefined;
+  /** What firmware or the loader passed, read while it is gone through; nothing on a cold boot. */
+  handoffs: Iterable<BootHandoff>;
 }

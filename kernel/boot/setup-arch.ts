@@ -1,8 +1,16 @@
-import { readSetupData } from '../../machine/boot-handoff.ts';
-import { alignUp, type BootHandoff, type LoadedSegment, NUMA_NO_NODE } from '../../machine/index.ts';
+import {
+  alignUp,
+  type BootHandoff,
+  hex,
+  type LoadedSegment,
+  MachineFault,
+  NUMA_NO_NODE,
+  type PhysAddr,
+} from '../../machine/index.ts';
 import { readChosenHandoff } from '../boot-handoff/chosen.ts';
-import { KernelPanic } from '../failure.ts';
-import { fdtViewAt } from '../kho/fdt-view.ts';
+import { isKhoNode, readSetupData, SETUP_DATA_HEADER_SIZE_BYTES } from '../boot-handoff/setup-data.ts';
+import { KernelHang, KernelPanic } from '../failure.ts';
+import { earlyMemremapFits, fdtViewAt } from '../kho/fdt-view.ts';
 import { khoPopulate } from '../kho/populate.ts';
 import type { Boot } from './boot-state.ts';
 
@@ -15,22 +23,48 @@ const NO_PAGE_TABLES = {
   x86_64: 'alloc_low_pages: can not alloc memory',
 } as const;
 
-/** Looks for the handoff where the architecture's loader puts it. A missing one is no message: a cold boot. */
+/** The handoffs are looked for; what they are is found out when memory is added. */
 export function findHandoff(boot: Boot): void {
-  boot.handoff = handoffIn(boot);
+  boot.handoffs = handoffsIn(boot);
 }
 
-function handoffIn({ registers, ctx }: Boot): BootHandoff | undefined {
-  switch (registers.kind) {
-    case 'given':
-      return registers.handoff;
-    case 'boot-dt':
-      return readChosenHandoff(fdtViewAt(ctx.memory, registers.phys));
-    case 'setup-data':
-      return readSetupData(ctx.memory, registers.phys).handoffs.at(-1);
-    default:
-      return undefined;
+/**
+ * Looks for handoffs where the architecture's loader puts them. A missing one is no message: a cold boot. A devicetree has
+ * one at most; on x86 each KHO node in the list is one, and the kernel looks at all of them.
+ * @throws MachineFault, KernelHang for a list that leads out of RAM or in a circle, at its end.
+ */
+function* handoffsIn(boot: Boot): Generator<BootHandoff> {
+  const { registers, ctx } = boot;
+  if (registers.kind === 'given') yield registers.handoff;
+  if (registers.kind === 'boot-dt') {
+    const handoff = readChosenHandoff(fdtViewAt(ctx.memory, registers.phys));
+    if (handoff !== undefined) yield handoff;
   }
+  if (registers.kind === 'setup-data') yield* handoffsInList(boot, registers.phys);
+}
+
+/** add_kho for each node: its payload is mapped as far as the node says that it reaches, in whole pages. */
+function* handoffsInList({ ctx }: Boot, head: PhysAddr): Generator<BootHandoff> {
+  const { memory, abi, page, arch, log } = ctx;
+  const list = readSetupData(memory, abi, head);
+  for (const node of list.nodes) {
+    if (!isKhoNode(abi, node)) continue;
+    const data = node.phys + SETUP_DATA_HEADER_SIZE_BYTES;
+    // A u32 holds the length with the header's, before the header's is taken off again as a u64.
+    const wraps = node.lengthBytes + SETUP_DATA_HEADER_SIZE_BYTES >= 2 ** 32;
+    if (wraps || !earlyMemremapFits(arch, page.sizeBytes, data, node.lengthBytes)) {
+      const size = BigInt.asUintN(64, BigInt(node.lengthBytes) - (wraps ? 2n ** 32n : 0n));
+      log.warnOn('__early_ioremap');
+      log.warn(`setup: failed to memremap kho data (${hex(data)}, ${hex(size)})`);
+      continue;
+    }
+    const mappedEnd = alignUp(data + node.lengthBytes, page.sizeBytes);
+    const end = data + abi.struct('kho_data').sizeBytes;
+    if (node.handoff === undefined || end > mappedEnd) throw new MachineFault('read', mappedEnd);
+    yield node.handoff;
+  }
+  if (list.end === 'cycle') throw new KernelHang('parse_setup_data');
+  if (list.end === 'wild') throw new MachineFault('read', list.endPointer ?? '0x0');
 }
 
 /**
@@ -45,8 +79,9 @@ export function addMemory(boot: Boot): void {
     for (const taken of map.reservations) memblock.reserve(taken.base, taken.sizeBytes);
   };
   if (arch === 'arm64') addBanks();
-  if (boot.handoff !== undefined) {
-    const incoming = khoPopulate(ctx, boot.handoff);
+  // What was accepted stays so when a later handoff is refused; of several that are accepted the last one counts.
+  for (const handoff of boot.handoffs) {
+    const incoming = khoPopulate(ctx, handoff);
     if (incoming !== undefined) boot.kho.accept(incoming);
   }
   if (arch === 'x86_64') {

@@ -1,22 +1,20 @@
-import { writeKhoSetupData } from '../../machine/boot-handoff.ts';
 import {
-  type Arch,
   type BootHandoff,
   type BootRegisters,
   junk,
   type LoadedSegment,
-  type MemoryMap,
   type PageSize,
   type PhysAddr,
-  type PhysicalMemory,
   pfnOf,
 } from '../../machine/index.ts';
 import { type KernelImage, kexecRequests } from '../boot/image-layout.ts';
 import { buildBootDt } from '../boot-handoff/boot-dt.ts';
 import { makeKexecDt } from '../boot-handoff/kexec-dt.ts';
+import { writeKhoSetupData } from '../boot-handoff/setup-data.ts';
 import type { KernelContext } from '../context.ts';
 import { type Errno, isErrno } from '../errno.ts';
 import type { KhoCore } from '../kho/kho-core.ts';
+import { abiOf } from '../release.ts';
 import { type PlacedSegment, placeSegments } from './segments.ts';
 
 /** The scratch array is aligned to this, which makes it easy to map (7.3, and every release before). */
@@ -92,7 +90,7 @@ export function moveSegments(ctx: KexecContext, loaded: LoadedKernel, imageSeed:
 }
 
 function writeBootParameters(
-  ctx: { readonly arch: Arch; readonly memory: PhysicalMemory; readonly map: MemoryMap },
+  ctx: Pick<KexecContext, 'arch' | 'memory' | 'map' | 'release' | 'page'>,
   loaded: LoadedKernel,
   handoff: BootHandoff | undefined,
 ): BootRegisters {
@@ -110,7 +108,8 @@ function writeBootParameters(
   }
   const segment = segmentOf(loaded, 'boot-params');
   if (segment === undefined || handoff === undefined) return { kind: 'power-on' };
-  return { kind: 'setup-data', phys: writeKhoSetupData(memory, segment.base, 0 as PhysAddr, handoff) };
+  const abi = abiOf(ctx.release, ctx.page);
+  return { kind: 'setup-data', phys: writeKhoSetupData(memory, abi, segment.base, 0 as PhysAddr, handoff) };
 }
 
 /** The segments as the machine remembers them. */

@@ -8,7 +8,7 @@ import {
   readMemoryNodes,
 } from '../../../kernel/boot-handoff/chosen.ts';
 import { makeKexecDt } from '../../../kernel/boot-handoff/kexec-dt.ts';
-import { fdtSetprop } from '../../../kernel/fdt/edit.ts';
+import { fdtDelprop, fdtSetprop } from '../../../kernel/fdt/edit.ts';
 import { isFdtErr } from '../../../kernel/fdt/error.ts';
 import { childOf, type FdtTree, parseFdt, propertyOf } from '../../../kernel/fdt/parse.ts';
 import { fdtPathOffset } from '../../../kernel/fdt/read.ts';
@@ -118,6 +118,18 @@ test('without a command line there is none; a handoff property of another length
   fdtSetprop(dt, chosen, 'linux,kho-scratch', new Uint8Array(32));
   expect(readChosenHandoff(dt)).toBeUndefined();
   fdtSetprop(dt, chosen, 'linux,kho-scratch', new Uint8Array(12));
+  expect(readChosenHandoff(dt)).toBeUndefined();
+});
+
+test('one of the two handoff properties is as good as none, and so is one without a value', () => {
+  const chosenOf = (dt: Uint8Array) => fdtPathOffset(dt, '/chosen');
+  for (const name of ['linux,kho-fdt', 'linux,kho-scratch']) {
+    const dt = loaded(buildBootDt(oneNode, 'a'), { handoff });
+    fdtDelprop(dt, chosenOf(dt), name);
+    expect(readChosenHandoff(dt)).toBeUndefined();
+  }
+  const dt = loaded(buildBootDt(oneNode, 'a'), { handoff });
+  fdtSetprop(dt, chosenOf(dt), 'linux,kho-fdt', new Uint8Array(0));
   expect(readChosenHandoff(dt)).toBeUndefined();
 });
 
