@@ -1,7 +1,8 @@
 import type { ImageRam } from '../../machine/image/image-ram.ts';
 import { PAGE_4K, PAGE_16K, PAGE_64K, PAGE_SIZES, type PageSize } from '../../machine/page-size.ts';
-import { hex } from '../../machine/units.ts';
-import { propertySpecOf } from '../abi/contract.ts';
+import { hex, type PhysAddr } from '../../machine/units.ts';
+import { CHUNK_LIST_V1B } from '../abi/chunk-list-v1.ts';
+import { CompiledAbi, propertySpecOf } from '../abi/contract.ts';
 import { KHO_V1A } from '../abi/kho-v1.ts';
 import { isFdtErr } from '../fdt/error.ts';
 import { be32, be64, FDT_MAGIC, fdtTotalsize } from '../fdt/layout.ts';
@@ -9,7 +10,7 @@ import { parseFdt } from '../fdt/parse.ts';
 import { fdtFirstSubnode, fdtGetprop, fdtNextSubnode } from '../fdt/read.ts';
 import { textOfBytes } from '../fdt/text.ts';
 import { radixGeometry } from '../kho/geometry.ts';
-import { abiOf, LATEST_RELEASE } from '../release.ts';
+import { abiOf, LATEST_RELEASE, RELEASES } from '../release.ts';
 
 /*
  * Finding a handoff in memory that nobody told anything about: root FDTs by their magic and `compatible`, the scratch
@@ -55,13 +56,22 @@ export interface PageSizeGuess {
 const MIN_PAGE_BYTES = 4096;
 /** kexec aligns its segments to this. */
 const SCRATCH_ARRAY_ALIGN_BYTES = 0x1_0000;
-const SCRATCH_ENTRY_BYTES = abiOf(LATEST_RELEASE, PAGE_4K).struct('kho_scratch').sizeBytes;
+const SCRATCH_ENTRY = abiOf(LATEST_RELEASE, PAGE_4K).struct('kho_scratch');
+const SCRATCH_ENTRY_BYTES = SCRATCH_ENTRY.sizeBytes;
 /** Low, global and one for each node: more nodes than any machine has. */
 const MAX_SCRATCH_AREAS = 1026;
 /** The same in every release. */
 const MAP_PROPERTY = propertySpecOf(LATEST_RELEASE.root, 'root', 'map')?.name ?? '';
 /** The string of all roots that point to a chunk list. */
 const CHUNK_LIST_ROOT = String(KHO_V1A.compatible);
+/** Chunks have the same fields at every page size; the largest pages have room for the most entries. */
+const CHUNK_ABI = new CompiledAbi([CHUNK_LIST_V1B], PAGE_64K);
+const CHUNK = CHUNK_ABI.struct('khoser_mem_chunk');
+const CHUNK_ENTRY = CHUNK_ABI.struct('khoser_mem_bitmap_ptr');
+/** What the property with a subtree's address is called, in whatever release. */
+const SUBTREE_PROPERTIES = [
+  ...new Set(RELEASES.map(({ root }) => propertySpecOf(root, 'subtree', 'data')?.name ?? '')),
+];
 
 /**
  * Looks for a handoff in the RAM that an image carries, all of which is read once, from end to end. Root FDTs are judged
@@ -112,9 +122,11 @@ function judgeFdts(ram: ImageRam, places: readonly number[]): FdtCandidate[] {
 /** Whether bytes may be the first entry of a scratch array: decided without another read, as most of RAM is none. */
 function mayBeEntry(ram: ImageRam, entry: Uint8Array): boolean {
   const view = new DataView(entry.buffer, entry.byteOffset, SCRATCH_ENTRY_BYTES);
-  const low = view.getUint32(0, true);
-  const base = view.getUint32(4, true) * 0x1_0000_0000 + low;
-  return base !== 0 && low % MIN_PAGE_BYTES === 0 && view.getUint32(8, true) % MIN_PAGE_BYTES === 0 && ram.inRam(base);
+  const addr = SCRATCH_ENTRY.offsetOf('addr');
+  const low = view.getUint32(addr, true);
+  const base = view.getUint32(addr + 4, true) * 0x1_0000_0000 + low;
+  const size = view.getUint32(SCRATCH_ENTRY.offsetOf('size'), true);
+  return base !== 0 && low % MIN_PAGE_BYTES === 0 && size % MIN_PAGE_BYTES === 0 && ram.inRam(base);
 }
 
 const BEST_RANK = 7;
@@ -197,21 +209,27 @@ const MAX_CHUNKS = 1000;
 function chunksPreserve(ram: ImageRam, first: number, phys: number): boolean {
   let chunk = first;
   for (let i = 0; i < MAX_CHUNKS && chunk !== 0 && chunk % MIN_PAGE_BYTES === 0; i++) {
-    const order = ram.readU32(chunk + 8);
-    const count = ram.readU32(chunk + 12);
-    if (order !== 0 || count === undefined || count > 4095) return false;
-    for (let entry = 0; entry < count; entry++) {
-      const start = ram.readU64(chunk + 16 + 16 * entry);
-      const bitmap = ram.readU64(chunk + 24 + 16 * entry);
+    const order = ram.readU32(chunk + CHUNK.offsetOf('hdr.order'));
+    const count = ram.readU32(chunk + CHUNK.offsetOf('hdr.num_elms'));
+    if (order !== 0 || count === undefined || count > CHUNK.countOf('bitmaps')) return false;
+    for (let i = 0; i < count; i++) {
+      const entry = CHUNK.elementAt(chunk as PhysAddr, 'bitmaps', i);
+      const start = ram.readU64(entry + CHUNK_ENTRY.offsetOf('phys_start'));
+      const bitmap = ram.readU64(entry + CHUNK_ENTRY.offsetOf('bitmap'));
       if (start === undefined || bitmap === undefined || start > phys) continue;
       for (const page of PAGE_SIZES) {
         const bit = (phys - start) / page.sizeBytes;
         if (Number.isInteger(bit) && bit < 8 * page.sizeBytes && bitAt(ram, bitmap, bit)) return true;
       }
     }
-    chunk = ram.readU64(chunk) ?? 0;
+    chunk = nextChunk(ram, chunk);
   }
   return false;
+}
+
+/** The address of the chunk behind one, 0 at the end. */
+function nextChunk(ram: ImageRam, chunk: number): number {
+  return ram.readU64(chunk + CHUNK.offsetOf('hdr.next')) ?? 0;
 }
 
 /**
@@ -222,8 +240,8 @@ export function scratchCandidate(ram: ImageRam, phys: number): ScratchCandidate 
   const areas: { phys: number; sizeBytes: number }[] = [];
   while (areas.length < MAX_SCRATCH_AREAS) {
     const at = phys + areas.length * SCRATCH_ENTRY_BYTES;
-    const base = ram.readU64(at);
-    const sizeBytes = ram.readU64(at + 8);
+    const base = ram.readU64(at + SCRATCH_ENTRY.offsetOf('addr'));
+    const sizeBytes = ram.readU64(at + SCRATCH_ENTRY.offsetOf('size'));
     if (base === undefined || sizeBytes === undefined || base === 0) break;
     if (base % MIN_PAGE_BYTES !== 0 || sizeBytes % MIN_PAGE_BYTES !== 0 || !ram.inRam(base, Math.max(sizeBytes, 1)))
       break;
@@ -273,8 +291,10 @@ export function deducePageSize(ram: ImageRam, fdtPhys: number): PageSizeGuess | 
 function pagePointers(ram: ImageRam, fdt: Uint8Array, fdtPhys: number, mapPhys: number, tree: boolean): number[] {
   const pointers = [fdtPhys, mapPhys];
   for (let node = fdtFirstSubnode(fdt, 0); node >= 0; node = fdtNextSubnode(fdt, node)) {
-    const phys = u64Property(fdt, node, 'preserved-data') ?? u64Property(fdt, node, 'fdt');
-    if (phys !== undefined) pointers.push(phys);
+    for (const name of SUBTREE_PROPERTIES) {
+      const phys = u64Property(fdt, node, name);
+      if (phys !== undefined) pointers.push(phys);
+    }
   }
   if (tree) {
     for (let slot = 0; slot < 16; slot++) pointers.push(ram.readU64(mapPhys + 8 * slot) ?? 0);
@@ -282,7 +302,7 @@ function pagePointers(ram: ImageRam, fdt: Uint8Array, fdtPhys: number, mapPhys: 
     let chunk = mapPhys;
     for (let i = 0; i < MAX_CHUNKS && chunk !== 0 && chunk % MIN_PAGE_BYTES === 0; i++) {
       pointers.push(chunk);
-      chunk = ram.readU64(chunk) ?? 0;
+      chunk = nextChunk(ram, chunk);
     }
   }
   return pointers.filter((phys) => phys !== 0 && ram.inRam(phys));
