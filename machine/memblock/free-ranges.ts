@@ -25,6 +25,9 @@ export interface FreeRangeSource {
  *      reserved          |- a -|- b -|            |- c -|
  *      ranges        |1 |      2     |3 |      |4 |     |  5   |      (2 is empty, between a and b)
  *
+ * Where no gap meets a region of memory for long, it goes straight to the next one that does; `scanned` counts what the kernel's
+ * steps would have looked at.
+ *
  * Nothing may be added or removed while it walks.
  */
 export class FreeRanges {
@@ -83,6 +86,7 @@ export class FreeRanges {
       if (this.#skips(this.#region)) continue;
       const start = memory.base(this.#region);
       const end = memory.end(this.#region);
+      if (this.#above !== NO_REGION && reserved.base(this.#above) <= start) this.#goUpTo(start);
       while (!this.#gapsDone) {
         this.scanned++;
         const gapStart = this.#below === NO_REGION ? 0 : reserved.end(this.#below);
@@ -108,6 +112,27 @@ export class FreeRanges {
     return false;
   }
 
+  /** Leaves out the gaps that end at or below `start`. */
+  #goUpTo(start: number): void {
+    const reserved = this.#reserved;
+    let above = reserved.firstEndingAbove(start);
+    if (above !== NO_REGION && reserved.base(above) <= start) above = reserved.next(above);
+    this.scanned += reserved.indexOf(above) - reserved.indexOf(this.#above);
+    this.#above = above;
+    this.#below = above === NO_REGION ? reserved.last() : reserved.previous(above);
+  }
+
+  /** Leaves out the gaps that begin at or above `end`. */
+  #goDownTo(end: number): void {
+    // Above 2^53 the byte before `end` has no number of its own.
+    if (end > Number.MAX_SAFE_INTEGER) return;
+    const reserved = this.#reserved;
+    const above = reserved.firstEndingAbove(end - 1);
+    this.scanned += reserved.indexOf(this.#below) + 1 - reserved.indexOf(above);
+    this.#above = above;
+    this.#below = above === NO_REGION ? reserved.last() : reserved.previous(above);
+  }
+
   #nextDown(): boolean {
     const memory = this.#memory;
     const reserved = this.#reserved;
@@ -116,6 +141,7 @@ export class FreeRanges {
       if (this.#skips(this.#region)) continue;
       const start = memory.base(this.#region);
       const end = memory.end(this.#region);
+      if (this.#below !== NO_REGION && reserved.end(this.#below) >= end) this.#goDownTo(end);
       while (!this.#gapsDone) {
         this.scanned++;
         const gapStart = this.#below === NO_REGION ? 0 : reserved.end(this.#below);
