@@ -38,14 +38,14 @@ export const NAMED_QUIRKS: readonly NamedQuirk[] = [
   {
     name: 'empty-map-accepted',
     what: 'a handover with no map is taken over, found to be empty, and taken for a cold boot; scratch is freed twice',
-    had: '6.19 before its release',
+    had: '6.19 before 6.19.11',
     row: 16,
     sets: { populateChecksMap: false },
   },
   {
     name: 'preserve-ignores-nodes',
     what: 'a range is preserved in blocks that may lie on two nodes, and what initialises deferred struct pages takes one for all',
-    had: 'up to 7.0, where a struct page has its own node; with deferred struct pages, trees before 7.2',
+    had: 'up to 7.0 (each struct page has its own node there), and trees before 7.2 with deferred struct pages',
     row: 17,
     sets: { splitsAtNodes: false },
   },
