@@ -8,6 +8,7 @@ export type FaultSite = string;
 export class FaultInjector {
   readonly #calls = new Map<FaultSite, number>();
   readonly #armed = new Map<FaultSite, Set<number>>();
+  readonly #fired: FaultSite[] = [];
 
   /** Lets the `nth` call from now (1 is the next) of a site fail. */
   arm(site: FaultSite, nth: number): void {
@@ -20,7 +21,19 @@ export class FaultInjector {
   fails(site: FaultSite): boolean {
     const call = (this.#calls.get(site) ?? 0) + 1;
     this.#calls.set(site, call);
-    return this.#armed.get(site)?.delete(call) === true;
+    const fails = this.#armed.get(site)?.delete(call) === true;
+    if (fails) this.#fired.push(site);
+    return fails;
+  }
+
+  /** The sites whose armed calls came, one entry for each failure, in order. */
+  get fired(): readonly FaultSite[] {
+    return this.#fired;
+  }
+
+  /** Takes back every failure that has not happened yet. */
+  disarm(): void {
+    this.#armed.clear();
   }
 
   /** How often each site was reached, for whoever wants to fail every one of them in turn. */

@@ -32,6 +32,13 @@ export const MEMFD_ACCOUNT_SITE = 'memfd.account-folio';
 /** Doubling one of memblock's arrays, early in the boot: it is armed before the kernel starts. */
 export const DOUBLE_ARRAY_SITE = 'memblock.double-array';
 
+/** A panic right before the jump, when nothing is serialized yet. */
+export const CRASH_BEFORE_SITE = 'kexec.crash-before-serialization';
+/** A panic when LUO has written its sessions (7.x), and before a memory map that needs it is finalised. */
+export const CRASH_IN_SITE = 'kexec.crash-in-serialization';
+/** A panic when everything is serialized, and the next kernel's first byte is not in place yet. */
+export const CRASH_AFTER_SITE = 'kexec.crash-after-serialization';
+
 /** A site, for those who choose one. */
 export interface FaultSiteSpec {
   readonly site: string;
@@ -112,5 +119,20 @@ export const FAULT_SITES: readonly FaultSiteSpec[] = [
     site: DOUBLE_ARRAY_SITE,
     what: 'memory for a larger memblock array in the kernel that boots next',
     follows: 'the reservations that do not fit any more are lost, without a message of the walk',
+  },
+  {
+    site: CRASH_BEFORE_SITE,
+    what: 'the kernel itself, before it serializes',
+    follows: 'a panic; nothing is handed over, as of every kernel that does not jump',
+  },
+  {
+    site: CRASH_IN_SITE,
+    what: 'the kernel itself, while it serializes',
+    follows: 'a panic; what is half written is nobody’s, since no kernel is told of it',
+  },
+  {
+    site: CRASH_AFTER_SITE,
+    what: 'the kernel itself, between serialization and the jump',
+    follows: 'a panic; all is written, and nothing is handed over',
   },
 ];

@@ -27,7 +27,7 @@ import { ControlStore, initialControlState } from './control.ts';
 import { type Errno, isErrno } from './errno.ts';
 import { KernelHang, KernelPanic } from './failure.ts';
 import { FaultInjector } from './fault-injection.ts';
-import { DOUBLE_ARRAY_SITE } from './fault-sites.ts';
+import { CRASH_AFTER_SITE, CRASH_BEFORE_SITE, CRASH_IN_SITE, DOUBLE_ARRAY_SITE } from './fault-sites.ts';
 import { kexecFileLoad, type LoadedKernel, loadedSegments, moveSegments } from './kexec/kexec.ts';
 import { placeSegments } from './kexec/segments.ts';
 import { KhoCore } from './kho/kho-core.ts';
@@ -266,9 +266,12 @@ export class Kernel {
    * @returns 0 (look at `outcome`: the kernel may have fallen on the way), or the error with which LUO refuses.
    */
   jump(loaded: LoadedKernel, meanwhile?: () => void): 0 | Errno {
+    const { faults } = this.ctx;
     const result = this.call((): 0 | Errno => {
+      if (faults.fails(CRASH_BEFORE_SITE)) throw new KernelPanic('a crash before serialization');
       const refused = this.#liveupdateReboot(meanwhile);
       if (refused !== 0) return refused;
+      if (faults.fails(CRASH_AFTER_SITE)) throw new KernelPanic('a crash after serialization');
       this.#sabotageJump();
       const registers = moveSegments(this.ctx, loaded, mix32(this.machine.seed ^ this.machine.generation));
       this.machine.jump(registers, loadedSegments(loaded));
@@ -283,6 +286,7 @@ export class Kernel {
   #liveupdateReboot(meanwhile?: () => void): 0 | Errno {
     const refused = this.luo?.reboot() ?? 0;
     if (refused !== 0) return refused;
+    if (this.ctx.faults.fails(CRASH_IN_SITE)) throw new KernelPanic('a crash in the middle of serialization');
     meanwhile?.();
     return this.luo?.enabled === true ? this.kho.finalize() : 0;
   }

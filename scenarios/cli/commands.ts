@@ -165,11 +165,15 @@ Exit code 1: breaking without the bump, or golden bytes that moved.`,
       { flags: '--runs <n>', description: 'how many' },
       { flags: '--for <time>', description: 'how long, e.g. 60s or 10m' },
       { flags: '--jobs <n>', description: 'in this many workers (one for each core)' },
+      { flags: '--find <bugs>', description: 'until these known bugs are found: names with commas, or all' },
+      { flags: '--path <path>', description: 'the one scenario that shrinking a seed came to' },
     ],
     load: async () => (await import('./fuzz.ts')).fuzzCommand,
-    more: `Bugs of the kernels that are listed are counted, and are no failure. Anything
-else ends the search: it is shrunk to the smallest scenario that still shows it,
-written to fuzz-SEED.yaml, and the exit code is 1. --seed says where to begin.`,
+    more: `Bugs of the kernels that are listed (docs/fuzz.md) are counted, and are no
+failure. Anything else ends the search: it is shrunk to the smallest scenario
+that still shows it, written to fuzz-SEED.yaml, and the exit code is 1. --seed
+says where to begin. With --find each bug that is seen is shrunk and written to
+fuzz-BUG.yaml; what is not found in time makes the exit code 1.`,
   },
   {
     name: 'explain',

@@ -1,159 +1,477 @@
-import { type Release, releaseByName } from '../../kernel/release.ts';
-import type { RunResult } from '../run/result.ts';
-import type { FuzzPlan, PlanStep } from './generate.ts';
+import { VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
+import type { Release } from '../../kernel/release.ts';
+import { ctz, ilog2 } from '../../machine/index.ts';
+import type { ExpectedObject } from '../check/expected-object.ts';
+import { type Intervals, subtract, union } from '../handover/intervals.ts';
+import { type Evidence, intersect, type Jump, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
+import { lacksFlbNode } from './predict.ts';
 
 /*
- * What kernels are known to do wrong, or to let their clients do wrong. A run that shows one of these is not a violation;
- * the fuzzer reports that it found it. What none of them explains is one.
+ * What kernels are known to do wrong, or to let their clients do wrong. Each bug says itself which pages of which object
+ * it has spoilt, from what the jumps carried; a page that none of them claims is a violation.
  */
-
-/** The map of 7.1-rc5 and of the merge window before it. */
-const MISSING_LEVEL_MAP = 'radix-v2';
 
 /** A known bug. */
 export interface KnownBug {
   readonly name: string;
+  /** The releases that have it. */
+  readonly releases: string;
+  /** When it strikes. */
+  readonly condition: string;
+  /** What comes of it. */
   readonly what: string;
-  /** Whether a run shows it: the steps that lead to it were done, and it is there to be seen. */
-  shows(run: FuzzedRun): boolean;
+  /** How the checks see it. */
+  readonly seen: string;
+  /** The pages of a symptom that are its doing. */
+  spoils?(evidence: Evidence, symptom: PageSymptom): Intervals;
+  /** Whether it is behind a symptom of another kind. */
+  accounts?(evidence: Evidence, symptom: Symptom): boolean;
 }
 
-/** What recognisers look at. */
-export interface FuzzedRun {
-  readonly plan: FuzzPlan;
-  readonly result: RunResult;
-  /** The releases of its kernels, in order. */
-  readonly releases: readonly Release[];
+const NONE: Intervals = [];
+
+/** Jumps whose consequences may show in the kernel of a symptom. */
+function jumpsBefore({ jumps }: Evidence, { kernel }: Symptom): readonly Jump[] {
+  return jumps.filter(({ to }) => to <= kernel);
 }
 
-function done(run: FuzzedRun, verb: string, where: (spec: Readonly<Record<string, unknown>>) => boolean = () => true) {
-  return run.plan.steps.some((step: PlanStep, i) => {
-    const spec = step[verb];
-    const record = typeof spec === 'object' && spec !== null ? (spec as Readonly<Record<string, unknown>>) : {};
-    return spec !== undefined && run.result.steps[i]?.result === 'ok' && where(record);
-  });
+function crossedIn(jump: Jump, object: ExpectedObject): boolean {
+  return jump.crossed.some((each) => each.object === object);
 }
 
-function logged(run: FuzzedRun, text: string): boolean {
-  return run.result.kernels.some((kernel) => kernel.log.some((line) => line.includes(text)));
+/** The union over the jumps that an object made, of what each spoilt of it. */
+function overJumps(
+  evidence: Evidence,
+  symptom: PageSymptom,
+  spoilt: (jump: Jump, pages: Intervals) => Intervals,
+): Intervals {
+  const pages = pagesOf(symptom.object);
+  const all = jumpsBefore(evidence, symptom).filter((jump) => crossedIn(jump, symptom.object));
+  return union(all.flatMap((jump) => [...spoilt(jump, pages)]));
 }
 
-function anyQuirk(run: FuzzedRun, has: (quirks: Release['quirks']) => boolean): boolean {
-  return run.releases.some((release) => has(release.quirks));
-}
-
-/** Whether a step unpreserves what this kernel does not preserve (any more). */
-function unpreservesTwice({ plan }: FuzzedRun): boolean {
-  const preserved = new Set<unknown>();
-  for (const step of plan.steps) {
-    for (const [verb, spec] of Object.entries(step)) {
-      if (verb === 'kexec') preserved.clear();
-      else if (verb === 'preserve') preserved.add(spec);
-      else if (verb === 'unpreserve' && !preserved.delete(spec)) return true;
-      else if (verb.startsWith('preserve ')) preserved.add((spec as { readonly as?: unknown }).as);
-    }
+/** The blocks of an object that touch some pages, as a whole. */
+function wholeBlocks({ blocks }: ExpectedObject, touched: Intervals): Intervals {
+  const { starts, nrPagesEach } = blocks;
+  if (touched.length === 0) return NONE;
+  const out: (readonly [number, number])[] = [];
+  let at = 0;
+  for (const start of [...starts].sort((a, b) => a - b)) {
+    while (at < touched.length && (touched[at] as readonly [number, number])[1] <= start) at++;
+    const range = touched[at];
+    if (range === undefined) break;
+    if (range[0] < start + nrPagesEach) out.push([start, start + nrPagesEach]);
   }
-  return false;
+  return union(out);
 }
+
+/** Blocks that overlap others of another order, each with all that hangs together. */
+function overlappingBlocks({ blocks }: Jump): Intervals {
+  const sorted = [...blocks].sort((a, b) => a.start - b.start || b.order - a.order);
+  const out: [number, number][] = [];
+  let from = 0;
+  let end = -1;
+  let isMixed = false;
+  const close = () => {
+    if (isMixed) out.push([from, end]);
+  };
+  for (const { start, order } of sorted) {
+    if (start >= end) {
+      close();
+      [from, end, isMixed] = [start, start + 2 ** order, false];
+      continue;
+    }
+    isMixed = true;
+    end = Math.max(end, start + 2 ** order);
+  }
+  close();
+  return union(out);
+}
+
+/** Pages that an object has together with another, or took from somebody. */
+function sharedPages({ foreign, state }: Evidence, object: ExpectedObject): Intervals {
+  const pages = pagesOf(object);
+  const shared = [...state.objects.objects.values()]
+    .filter((other) => other !== object)
+    .flatMap((other) => [...intersect(pages, pagesOf(other))]);
+  const taken = [...foreign.values()].flatMap((ranges) => [...intersect(pages, ranges)]);
+  return union([...shared, ...taken]);
+}
+
+/** The blocks that restoring a range looks at: the largest that is aligned and fits, whatever lies in between. */
+function* restoreBlocks(start: number, nrPages: number): Generator<{ start: number; order: number }> {
+  const end = start + nrPages;
+  for (let at = start; at < end; ) {
+    const order = Math.min(ctz(at), ilog2(end - at));
+    yield { start: at, order };
+    at += 2 ** order;
+  }
+}
+
+function isRange({ kind, order }: ExpectedObject): boolean {
+  return kind === 'pages' && order === -1;
+}
+
+function rangeBlocks(object: ExpectedObject, where: (block: { start: number; order: number }) => boolean): Intervals {
+  if (!isRange(object)) return NONE;
+  const [start] = object.blocks.starts;
+  if (start === undefined) return NONE;
+  const blocks = [...restoreBlocks(start, object.blocks.nrPagesEach)].filter(where);
+  return union(blocks.map((block) => [block.start, block.start + 2 ** block.order] as const));
+}
+
+/** Blocks that a jump carried and that have some property. */
+function blocksWhere({ blocks }: Jump, where: (order: number) => boolean): Intervals {
+  const chosen = blocks.filter(({ order }) => where(order));
+  return union(chosen.map(({ start, order }) => [start, start + 2 ** order] as const));
+}
+
+/** The lists of 6.16 to 7.0: how many blocks one bitmap stands for. */
+function bitsOf({ map }: Release, pageBytes: number): number | undefined {
+  if (map.format !== 'chunk-list') return undefined;
+  return 8 * (map.bitmap.sizeBytes === 'PAGE_SIZE' ? pageBytes : Number(map.bitmap.sizeBytes));
+}
+
+/** A jump between releases that agree in the string and differ in the size of a bitmap. */
+function bitmapsDiffer(jump: Jump, pageBytes: number): { readonly written: number; readonly read: number } | undefined {
+  const written = bitsOf(jump.old, pageBytes);
+  const read = bitsOf(jump.next, pageBytes);
+  if (written === undefined || read === undefined || written === read || jump.outcome === 'cold-boot') return undefined;
+  return { written, read };
+}
+
+/** Blocks whose bits lie behind what a reader of small bitmaps reads of a large one. */
+function beyondSmallBitmap({ blocks }: Jump, { written, read }: { written: number; read: number }): Intervals {
+  const lost = blocks.filter(({ start, order }) => Math.floor(start / 2 ** order) % written >= read);
+  return union(lost.map(({ start, order }) => [start, start + 2 ** order] as const));
+}
+
+/** The map of 7.1-rc5 and of the merge window before it. */
+const MISSING_LEVEL_MAP = 'radix-v2';
+
+function missesLevel({ page }: Evidence, { old, next, outcome }: Jump): boolean {
+  const missing = old.map.name === MISSING_LEVEL_MAP || next.map.name === MISSING_LEVEL_MAP;
+  return page.name === '16K' && missing && outcome !== 'cold-boot';
+}
+
+function ranOutOfRegions({ log }: Jump): boolean {
+  return log.some((line) => line.includes('Failed to double reserved array'));
+}
+
+/** What a jump carried and memblock has no region for. */
+function unreserved(jump: Jump): Intervals {
+  return ranOutOfRegions(jump) ? subtract(jump.recorded, jump.reserved) : NONE;
+}
+
+const LARGE_BLOCK_BYTES = 2 ** 31;
 
 /** Every known bug. */
 export const KNOWN_BUGS: readonly KnownBug[] = [
   {
-    name: 'numa-restore',
-    what: 'a range across two nodes comes back by half: restoring does not lower orders at the border (7.1 to 7.3)',
-    shows: (run) =>
-      (run.plan.machine.nodes ?? 1) > 1 &&
-      anyQuirk(run, (quirks) => quirks.splitsAtNodes) &&
-      done(run, 'preserve pages', (spec) => spec['at'] === 'node-border'),
+    name: 'inside-scratch',
+    releases: '6.16, 6.17; since 6.18 without KEXEC_HANDOVER_DEBUG',
+    condition: 'a client preserves pages of a scratch area',
+    what: 'the next kernel’s image and its early allocations overwrite them',
+    seen: 'pages inside scratch are damaged or with the page allocator; their folios come back otherwise',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => wholeBlocks(symptom.object, intersect(pages, jump.scratch))),
   },
   {
-    name: 'inside-scratch',
-    what: 'without KEXEC_HANDOVER_DEBUG nothing keeps a client from preserving scratch, which the next kernel overwrites',
-    shows: (run) => done(run, 'preserve folios', (spec) => spec['at'] === 'scratch'),
+    name: 'numa-restore',
+    releases: '7.1 to 7.3',
+    condition: 'a range of pages lies across two NUMA nodes, in a block that would be aligned',
+    what: 'preserving lowers the order at the border, restoring does not: it finds the first piece and steps over the rest',
+    seen: 'the rest of the block is never restored, and the call succeeds',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump) => {
+        if (!jump.old.quirks.splitsAtNodes || jump.oldConfig.NUMA === false) return NONE;
+        return rangeBlocks(
+          symptom.object,
+          ({ start, order }) => evidence.nidOf(start) !== evidence.nidOf(start + 2 ** order - 1),
+        );
+      }),
   },
   {
     name: 'lost-reservations',
-    what: 'the walk ignores that memblock has no room for a reservation; the pages go to the page allocator',
-    shows: (run) => logged(run, 'Failed to double'),
+    releases: '6.16 to 7.3',
+    condition: 'scratch has no room for memblock to double its array while preserved blocks are reserved',
+    what: 'the walk ignores what memblock returns; the rest is with the page allocator, and restoring it succeeds',
+    seen: 'preserved pages without a region, then damaged, or somebody else’s',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => wholeBlocks(symptom.object, intersect(pages, unreserved(jump)))),
+    // Memory with two owners: what the kernel or a client keeps there goes with it.
+    accounts: (evidence, symptom) => jumpsBefore(evidence, symptom).some((jump) => unreserved(jump).length > 0),
   },
   {
     name: 'overlapping-orders',
-    what: 'a page preserved with two orders comes back with the lower one: nothing counts references',
-    shows: (run) =>
-      run.plan.steps.filter((step) => (step['preserve folios'] as { at?: unknown } | undefined)?.at === '0x58000000')
-        .length > 1,
+    releases: '6.16 to 7.3',
+    condition: 'a page is preserved in two blocks of different orders',
+    what: 'nothing counts references; the lowest order is walked last and wins the head page',
+    seen: 'folios come back with another order, and their rest not at all',
+    spoils: (evidence, symptom) =>
+      symptom.what === 'damaged'
+        ? NONE
+        : overJumps(evidence, symptom, (jump, pages) =>
+            wholeBlocks(symptom.object, intersect(pages, overlappingBlocks(jump))),
+          ),
   },
   {
-    name: 'fixed-address',
-    what: 'a client that preserves pages at an address that somebody else has, hands over what is theirs',
-    shows: (run) => done(run, 'preserve folios', (spec) => spec['at'] === '0x58000000' || spec['every'] !== undefined),
+    name: 'no-owner-check',
+    releases: '6.16 to 7.3',
+    condition: 'a client preserves pages that somebody else has, or has preserved',
+    what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs',
+    seen: 'shared pages are lost, damaged, or restored by the other',
+    spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom.object)),
   },
   {
     name: 'freed-while-preserved',
-    what: 'preserving takes no reference: freed pages are handed over with what their next owner put there',
-    shows: (run) =>
-      run.plan.steps.some((step, i) => step['free'] !== undefined && run.result.steps[i]?.result === 'ok'),
-  },
-  {
-    name: 'double-unpreserve',
-    what: 'unpreserving what is not preserved, or twice, takes away what another client preserved there',
-    shows: unpreservesTwice,
+    releases: '6.16 to 7.3',
+    condition: 'a client frees pages and leaves them preserved',
+    what: 'preserving takes no reference: the page allocator gives them to others, and both hand them over',
+    seen: 'the freed pages hold what their next owner put there, or have two owners in the next kernel',
+    spoils: (evidence, symptom) => {
+      const freed = [...evidence.freed].filter(([, kernel]) => kernel <= symptom.kernel);
+      const pages = pagesOf(symptom.object);
+      return union(freed.flatMap(([object]) => [...wholeBlocks(symptom.object, intersect(pages, pagesOf(object)))]));
+    },
+    accounts: (evidence, symptom) =>
+      symptom.kind !== 'start' &&
+      [...evidence.freed].some(
+        ([object, kernel]) =>
+          kernel <= symptom.kernel &&
+          evidence.jumps.some((jump) => jump.to <= symptom.kernel && crossedIn(jump, object)),
+      ),
   },
   {
     name: 'init-frees-scratch',
-    what: 'kho_init that fails after a handover frees the scratch areas a second time',
-    shows: (run) => logged(run, 'frees scratch a second time'),
+    releases: '6.16 to 7.3',
+    condition: 'an allocation of kho_init fails in a kernel that took a handover over',
+    what: 'its error path frees the scratch areas, which are free memory already',
+    seen: 'a panic',
+    accounts: (evidence, symptom) => {
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      return (
+        symptom.kind === 'crash' &&
+        symptom.inBoot &&
+        symptom.text.includes('frees scratch a second time') &&
+        jump !== undefined &&
+        jump.failedInBoot.length > 0
+      );
+    },
   },
   {
     name: 'order-31',
-    what: 'splitting a range with a block of order 31 never ends: the shift is an int',
-    shows: (run) => run.result.reason?.includes('2^31 pages') === true,
+    releases: '6.16 to 7.3',
+    condition: 'a range has a block of 2^31 pages',
+    what: 'the loop over its blocks advances by an int, which is negative then',
+    seen: 'preserving never ends, or oopses where it asks for the node of frame 0',
+    accounts: ({ state }, symptom) =>
+      symptom.kind === 'crash' &&
+      !symptom.inBoot &&
+      /2\^31 pages|no struct page/.test(symptom.text) &&
+      [...state.objects.objects.values()].some((object) => object.blocks.nrPagesEach >= 2 ** 31),
   },
   {
-    name: 'ranges-as-folios',
-    what: 'a range of several pages comes back as a compound page (6.18 and before)',
-    shows: (run) => anyQuirk(run, (quirks) => quirks.restoresRangesAsFolios) && done(run, 'preserve pages'),
+    name: 'block-size-int',
+    releases: '6.16 to 7.1',
+    condition: 'a block of 2 GiB or more is handed over',
+    what: 'the walk computes its size as an int: 2 GiB become nearly 2^64 bytes, more becomes a few',
+    seen: 'its pages are with the page allocator, or nothing is left for it',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) =>
+        wholeBlocks(symptom.object, intersect(pages, tooLarge(jump, evidence.page.sizeBytes))),
+      ),
+    accounts: (evidence, symptom) =>
+      jumpsBefore(evidence, symptom).some((jump) => tooLarge(jump, evidence.page.sizeBytes).length > 0),
   },
   {
     name: 'large-block-refused',
-    what: 'a block above MAX_PAGE_ORDER is preserved, and refused when it is restored (up to 7.0)',
-    shows: (run) =>
-      anyQuirk(run, (quirks) => quirks.restoreChecksMaxOrder) &&
-      done(run, 'preserve pages', (spec) => spec['at'] === 'node-border'),
+    releases: '6.16 to 7.0',
+    condition: 'a block above MAX_PAGE_ORDER is handed over',
+    what: 'preserving takes it, restoring refuses it',
+    seen: 'it stays set aside, and nobody can have it',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => {
+        if (!jump.next.quirks.restoreChecksMaxOrder) return NONE;
+        const refused = blocksWhere(jump, (order) => order > jump.maxPageOrder);
+        // Restoring a range gives up at the first block that is refused.
+        const first = intersect(pages, refused)[0]?.[0];
+        return first === undefined
+          ? NONE
+          : isRange(symptom.object)
+            ? intersect(pages, [[first, 2 ** 53]])
+            : wholeBlocks(symptom.object, refused);
+      }),
   },
   {
-    name: 'vmalloc-errors',
-    what: 'preserving a vmalloc area that runs out of memory is taken for success, or leaves pages behind (6.18)',
-    shows: (run) =>
-      anyQuirk(run, (quirks) => quirks.vmallocForgetsError || quirks.vmallocRepeatsPages) &&
-      done(run, 'preserve vmalloc'),
+    name: 'ranges-as-folios',
+    releases: '6.16 to 6.18',
+    condition: 'a range has a block of several pages',
+    what: 'restoring it makes a compound page of the block',
+    seen: 'single pages come back with an order, and with counts of a folio',
+    spoils: (evidence, symptom) =>
+      symptom.what !== 'wrongState'
+        ? NONE
+        : overJumps(evidence, symptom, (jump) =>
+            jump.next.quirks.restoresRangesAsFolios ? rangeBlocks(symptom.object, ({ order }) => order > 0) : NONE,
+          ),
+  },
+  {
+    name: 'vmalloc-repeats-pages',
+    releases: '6.18',
+    condition: 'a vmalloc area of blocks of several pages is handed over',
+    what: 'restoring maps the first page of each block over and over',
+    seen: 'the area has other pages than it was left with',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) =>
+        jump.next.quirks.vmallocRepeatsPages &&
+        symptom.object.kind === 'vmalloc' &&
+        symptom.object.blocks.nrPagesEach > 1
+          ? pages
+          : NONE,
+      ),
+  },
+  {
+    name: 'vmalloc-forgets-error',
+    releases: '6.18',
+    condition: 'a further chunk of addresses cannot be had while an area is preserved',
+    what: 'everything is undone, and the call returns 0',
+    seen: 'the area is lost, though its client was told that it is preserved',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) =>
+        jump.old.quirks.vmallocForgetsError &&
+        symptom.object.kind === 'vmalloc' &&
+        jump.failedBefore.includes(VMALLOC_CHUNK_SITE)
+          ? pages
+          : NONE,
+      ),
   },
   {
     name: 'abort-forgets-all',
-    what: 'a finalisation that fails drops all that clients preserved (up to 6.18)',
-    shows: (run) => anyQuirk(run, (quirks) => quirks.abortForgetsAll) && done(run, 'fault'),
+    releases: '6.16 to 6.18',
+    condition: 'finalising fails, and is tried again',
+    what: 'taking it back drops all that clients preserved',
+    seen: 'what was preserved before the failure is lost at the next jump',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => (forgotAll(jump) ? subtract(pages, jump.recorded) : NONE)),
+    accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(forgotAll),
   },
   {
     name: 'missing-level',
-    what: 'with pages of 16K the tree of 7.1-rc5 lacks a level, and its keys of order 0 lead astray',
-    shows: (run) =>
-      run.plan.machine.pageSize === '16K' && run.releases.some(({ map }) => map.name === MISSING_LEVEL_MAP),
+    releases: '7.1-rc5 (16K pages)',
+    condition: 'a block of order 0 is handed over by, or to, a tree with one level too few',
+    what: 'the bit that says order 0 falls off the top; the key means another block, of a nonsense order',
+    seen: 'pages of order 0 are lost, or the walk oopses',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => (missesLevel(evidence, jump) ? pages : NONE)),
+    accounts: (evidence, symptom) => jumpsBefore(evidence, symptom).some((jump) => missesLevel(evidence, jump)),
   },
   {
-    name: 'same-name-other-bytes',
-    what: 'two releases share the compatible string and differ in what lies behind it (6.17.8 and 6.17.9, 7.1-rc5 and 7.1 at 16K)',
-    shows: (run) => new Set(run.releases.map(({ name }) => name)).size > 1,
+    name: 'bitmap-size-read-small',
+    releases: '6.17.9 to 7.0, read by 6.16 to 6.17.8',
+    condition: 'a bit lies behind the first 512 bytes of a bitmap',
+    what: 'the string is the same, the bitmap is a page on one side and 512 bytes on the other',
+    seen: 'the blocks of those bits are lost, without a message',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => {
+        const sizes = bitmapsDiffer(jump, evidence.page.sizeBytes);
+        if (sizes === undefined || sizes.written < sizes.read) return NONE;
+        return wholeBlocks(symptom.object, intersect(pages, beyondSmallBitmap(jump, sizes)));
+      }),
+    accounts: (evidence, symptom) =>
+      symptom.kind !== 'start' &&
+      jumpsBefore(evidence, symptom).some((jump) => {
+        const sizes = bitmapsDiffer(jump, evidence.page.sizeBytes);
+        return sizes !== undefined && sizes.written > sizes.read && beyondSmallBitmap(jump, sizes).length > 0;
+      }),
   },
   {
-    name: 'unchecked-bytes',
-    what: 'whatever lies in the tree, the FDT or the scratch array is believed',
-    shows: (run) => done(run, 'corrupt'),
+    name: 'bitmap-size-read-large',
+    releases: '6.16 to 6.17.8, read by 6.17.9 to 7.0',
+    condition: 'what lies behind a bitmap of 512 bytes is not zero',
+    what: 'the reader takes a page: other bitmaps and other slab objects become blocks',
+    seen: 'an oops in the walk, or phantom blocks, and with them other orders',
+    spoils: (evidence, symptom) =>
+      symptom.what === 'lost' || symptom.what === 'damaged'
+        ? NONE
+        : overJumps(evidence, symptom, (jump, pages) => (readsLarge(evidence, jump) ? pages : NONE)),
+    accounts: (evidence, symptom) =>
+      symptom.kind !== 'start' && jumpsBefore(evidence, symptom).some((jump) => readsLarge(evidence, jump)),
+  },
+  {
+    name: 'no-flb-node',
+    releases: '6.19, read by 7.0',
+    condition: 'LUO of 6.19 hands over',
+    what: '7.0 cannot do without a node that 6.19 does not write, under the same string',
+    seen: 'a panic',
+    accounts: (evidence, symptom) => {
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      return symptom.kind === 'crash' && symptom.inBoot && jump !== undefined && lacksFlbNode(jump);
+    },
+  },
+  {
+    name: 'deferred-init',
+    releases: '6.16 to 7.1, with DEFERRED_STRUCT_PAGE_INIT',
+    condition: 'a preserved block has struct pages that are initialised late',
+    what: 'their initialisation erases what the walk noted, or they are not initialised at all',
+    seen: 'blocks cannot be restored, or come back with another order',
+    spoils: (evidence, symptom) =>
+      symptom.what === 'damaged'
+        ? NONE
+        : overJumps(evidence, symptom, (jump, pages) => (losesDeferred(jump) ? pages : NONE)),
+    accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(losesDeferred),
+  },
+  {
+    name: 'double-restore',
+    releases: '6.16, 6.17',
+    condition: 'a block is restored twice, or was never handed over',
+    what: 'page->private has the order alone, and keeps it; any small number looks like one',
+    seen: 'restoring succeeds: two owners',
+    accounts: (evidence, symptom) =>
+      symptom.kind === 'step' &&
+      evidence.state.kernels[symptom.kernel - 1]?.kernel.context.release.quirks.pagePrivate === 'order',
+  },
+  {
+    name: 'unpreserve-hangs',
+    releases: '6.16 to 6.17.8',
+    condition: 'a client unpreserves a block that no bitmap covers',
+    what: 'the loop goes to the next block only when it has dealt with this one',
+    seen: 'unpreserving never ends',
+    accounts: ({ state }, symptom) =>
+      symptom.kind === 'crash' &&
+      symptom.text.includes('unpreserving a block that is not preserved') &&
+      state.kernels[symptom.kernel - 1]?.kernel.context.release.quirks.unpreserveLoops === true,
+  },
+  {
+    name: 'map-unchecked',
+    releases: '6.16 to 6.18',
+    condition: 'the predecessor never wrote its memory map',
+    what: 'a map of 0 is taken for nothing preserved, and the handover for good',
+    seen: 'everything is lost',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => (neverFinalised(jump) ? subtract(pages, jump.reserved) : NONE)),
+    accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(neverFinalised),
   },
 ];
 
-/** The known bugs that a run shows. */
-export function knownBugsIn(plan: FuzzPlan, result: RunResult): KnownBug[] {
-  const releases = result.kernels.flatMap((kernel) => releaseByName(kernel.release) ?? []);
-  const run = { plan, result, releases };
-  return KNOWN_BUGS.filter((bug) => bug.shows(run));
+function tooLarge(jump: Jump, pageBytes: number): Intervals {
+  if (!jump.next.quirks.retrieveSizeIsInt || jump.outcome === 'cold-boot') return NONE;
+  return blocksWhere(jump, (order) => 2 ** order * pageBytes >= LARGE_BLOCK_BYTES);
+}
+
+function forgotAll({ old, refusals }: Jump): boolean {
+  return old.quirks.abortForgetsAll && refusals.length > 0;
+}
+
+function readsLarge({ page }: Evidence, jump: Jump): boolean {
+  const sizes = bitmapsDiffer(jump, page.sizeBytes);
+  return sizes !== undefined && sizes.written < sizes.read;
+}
+
+function losesDeferred({ next, config, outcome }: Jump): boolean {
+  return config.DEFERRED_STRUCT_PAGE_INIT === true && !next.quirks.initialisesDeferredPages && outcome !== 'cold-boot';
+}
+
+function neverFinalised({ old, next, outcome }: Jump): boolean {
+  return old.quirks.finalize === 'before-jump' && !next.quirks.populateChecksMap && outcome === 'handover';
 }

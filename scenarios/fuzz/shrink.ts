@@ -1,81 +1,86 @@
-import { LATEST_RELEASE } from '../../kernel/release.ts';
-import type { FuzzPlan, PlanStep } from './generate.ts';
-import type { Trial } from './try-plan.ts';
+import fc from 'fast-check';
+import { type FuzzPlan, planText } from './plan.ts';
+import { randomPlan } from './random-plan.ts';
+import { type Trial, tryPlan } from './try-plan.ts';
 
 /*
- * From a scenario that goes wrong to the smallest that still does, in the same way. The candidates are those of a plan,
- * not of bytes: whole steps go, then counts come down, then the machine and the kernel become plain.
+ * From a scenario that goes wrong to the smallest that still does, in the same way: fast-check shrinks what it drew.
  */
 
-/** Candidates that may be tried before the shrinker is content with what it has. */
-const MAX_TRIES = 400;
+/** Candidates that may be tried before the smallest so far is good enough. */
+const MAX_TRIES = 500;
 
-/** Numbers of a step's spec that may come down. */
-const NUMBERS = ['count', 'order', 'size', 'nth', 'offset'];
-
-function* smallerSteps(plan: FuzzPlan): Generator<FuzzPlan> {
-  for (let length = plan.steps.length >> 1; length >= 1; length >>= 1) {
-    for (let at = 0; at + length <= plan.steps.length; at += length) {
-      yield { ...plan, steps: plan.steps.filter((_, i) => i < at || i >= at + length) };
-    }
-  }
-}
-
-function* smallerNumbers(plan: FuzzPlan): Generator<FuzzPlan> {
-  for (const [i, step] of plan.steps.entries()) {
-    for (const [verb, spec] of Object.entries(step)) {
-      if (typeof spec !== 'object' || spec === null) continue;
-      for (const [key, value] of Object.entries(spec as PlanStep)) {
-        const replaced = (next: unknown) => ({
-          ...plan,
-          steps: plan.steps.map((each, k) => (k === i ? { [verb]: { ...spec, [key]: next } } : each)),
-        });
-        if (typeof value === 'number' && NUMBERS.includes(key)) {
-          const least = key === 'order' || key === 'offset' ? 0 : 1;
-          for (const next of [least, value >> 1, value - 1]) if (next >= least && next < value) yield replaced(next);
-        } else if (value === true) yield replaced(false);
-        else if (Array.isArray(value) && value.length > 0) yield replaced(value.slice(0, -1));
-      }
-    }
-  }
-}
-
-function* plainer(plan: FuzzPlan): Generator<FuzzPlan> {
-  const { nodes, ...machine } = plan.machine;
-  const { config, ...kernel } = plan.kernel;
-  if (nodes !== undefined) yield { ...plan, machine };
-  if (config !== undefined) yield { ...plan, kernel };
-  const newest = LATEST_RELEASE.name;
-  if (plan.kernel.release !== newest) yield { ...plan, kernel: { ...plan.kernel, release: newest } };
-  if (plan.machine.pageSize !== '4K') yield { ...plan, machine: { ...plan.machine, pageSize: '4K' } };
+/** The smallest scenario, and how to get at it again. */
+export interface Shrunk {
+  readonly seed: number;
+  /** fast-check's path from the seed's scenario to this one. */
+  readonly path: string;
+  readonly plan: FuzzPlan;
+  /** Candidates that were tried. */
+  readonly tries: number;
 }
 
 /**
- * Shrinks a plan.
- * @param fails tries a candidate, and says whether it goes wrong in the same way.
+ * Shrinks the scenario of a seed.
+ * @param fails tries a candidate, and says whether it goes wrong in the way that is looked for.
  */
-export function shrink(plan: FuzzPlan, fails: (candidate: FuzzPlan) => boolean): FuzzPlan {
-  let best = plan;
+export function shrinkSeed(seed: number, fails: (candidate: FuzzPlan) => boolean): Shrunk {
   let tries = 0;
-  for (let progress = true; progress && tries < MAX_TRIES; ) {
-    progress = false;
-    for (const candidates of [smallerSteps, plainer, smallerNumbers]) {
-      for (const candidate of candidates(best)) {
-        if (++tries > MAX_TRIES) return best;
-        if (!fails(candidate)) continue;
-        best = candidate;
-        progress = true;
-        break;
-      }
-      if (progress) break;
-    }
-  }
-  return best;
+  const property = fc.property(randomPlan, (candidate) => ++tries > MAX_TRIES || !fails(candidate));
+  const { counterexample, counterexamplePath } = fc.check(property, { seed, numRuns: 1 });
+  const [plan] = counterexample ?? [];
+  if (plan === undefined || counterexamplePath === null) throw new Error(`seed ${seed} does not go wrong again`);
+  return { seed, path: counterexamplePath, plan, tries };
 }
 
-/** What makes two trials the same: the kind, the bugs, and the message without its numbers. */
+/** The scenario at the end of a path: what `shrinkSeed` ended with. */
+export function planAt(seed: number, path: string): FuzzPlan {
+  const [plan] = fc.sample(randomPlan, { seed, path, numRuns: 1 });
+  if (plan === undefined) throw new Error(`there is no scenario at ${seed}, ${path}`);
+  return plan;
+}
+
+/** What makes two trials the same: the kind, and the message without its numbers. */
 export function sameAs(trial: Trial): (other: Trial) => boolean {
-  const text = (what: string) => what.replace(/(0x[0-9a-f]+|\d+|[a-z]+-\d+)/g, '#');
-  return (other) =>
-    other.kind === trial.kind && text(other.what) === text(trial.what) && other.known.join() === trial.known.join();
+  const text = (what: string) => what.replace(/(0x[0-9a-f]+|\d+(\.\d+)?|[a-z]+-\d+|(#(, )?)+)/g, '#');
+  return (other) => other.kind === trial.kind && text(other.what) === text(trial.what);
+}
+
+/** A violation, or a known bug, as the smallest scenario that shows it. */
+export interface FuzzFinding {
+  readonly seed: number;
+  readonly path: string;
+  /** The violation in a line, or the name of the bug. */
+  readonly what: string;
+  /** Text of the scenario file. */
+  readonly scenario: string;
+  readonly steps: number;
+}
+
+function findingOf({ seed, path, plan }: Shrunk, what: string): FuzzFinding {
+  return { seed, path, what, scenario: planText({ ...plan, name: what }), steps: plan.steps.length };
+}
+
+/** What a worker shrinks: the violation of a seed, or a bug that it shows. */
+export interface ShrinkTask {
+  readonly seed: number;
+  readonly bug: string | undefined;
+}
+
+/** Shrinks what a seed shows. */
+export function shrinkTask({ seed, bug }: ShrinkTask): FuzzFinding {
+  if (bug !== undefined) {
+    const shows = (trial: Trial) => trial.kind !== 'violation' && trial.known.includes(bug);
+    return findingOf(
+      shrinkSeed(seed, (candidate) => shows(tryPlan(candidate))),
+      bug,
+    );
+  }
+  let first: Trial | undefined;
+  const shrunk = shrinkSeed(seed, (candidate) => {
+    const trial = tryPlan(candidate);
+    first ??= trial;
+    return trial.kind === 'violation' && sameAs(first)(trial);
+  });
+  return findingOf(shrunk, first?.what ?? '');
 }

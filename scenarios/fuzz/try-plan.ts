@@ -1,61 +1,70 @@
-import { stringify } from 'yaml';
 import { InputError } from '../input-error.ts';
 import { parseScenario } from '../run/load.ts';
-import type { RunResult } from '../run/result.ts';
-import { runScenario } from '../run/runner.ts';
-import { type FuzzPlan, fuzzPlan, LAST_OBJECT } from './generate.ts';
-import { knownBugsIn } from './known-bugs.ts';
+import type { Verdict } from '../run/result.ts';
+import { collectEvidence, type Evidence } from './evidence.ts';
+import { explain } from './explain.ts';
+import { type FuzzPlan, LAST_OBJECT, planText } from './plan.ts';
+import { fuzzPlan } from './random-plan.ts';
 
 /** What a random scenario came to. */
 export interface Trial {
   readonly seed: number;
-  /** `skipped`: a step of it cannot be. `known`: what went wrong is a listed bug. */
-  readonly kind: 'good' | 'known' | 'skipped' | 'violation';
-  /** Names of the known bugs that a run with something wrong in it shows. */
+  /**
+   * `skipped`: a step of it cannot be. `known`: listed bugs are behind all that went wrong. `silent`: memory came back
+   * wrong without a word, and a changed field that nothing checks is behind it.
+   */
+  readonly kind: 'good' | 'known' | 'silent' | 'skipped' | 'violation';
+  /** The oracle's word; undefined for what was not run to its end. */
+  readonly verdict: Verdict | undefined;
+  /** Names of the known bugs behind what went wrong. */
   readonly known: readonly string[];
+  /** Changed fields behind what went wrong. */
+  readonly fields: readonly string[];
+  /** Whether the handover without faults took place. */
+  readonly secondPhase: boolean;
   /** What went wrong, in a line. */
   readonly what: string;
 }
 
-/** A plan as the text of a scenario file. */
-export function planText(plan: FuzzPlan): string {
-  return stringify(plan, { lineWidth: 120, flowCollectionPadding: true });
-}
+const NOTHING = { verdict: undefined, known: [], fields: [], secondPhase: false };
 
 /** Runs a plan. An exception of khosim's own is a violation too. */
 export function tryPlan(plan: FuzzPlan, seed = 0): Trial {
-  let result: RunResult;
+  let evidence: Evidence;
   try {
     const scenario = parseScenario(planText(plan), 'fuzz.yaml');
     const [page] = scenario.pageSizes;
-    if (page === undefined) return { seed, kind: 'skipped', known: [], what: 'no page size' };
-    result = runScenario(scenario, { page });
+    if (page === undefined) return { seed, kind: 'skipped', ...NOTHING, what: 'no page size' };
+    evidence = collectEvidence(scenario, page);
   } catch (error) {
-    if (error instanceof InputError) return { seed, kind: 'skipped', known: [], what: error.message };
+    if (error instanceof InputError) return { seed, kind: 'skipped', ...NOTHING, what: error.message };
     const what = error instanceof Error ? `khosim: ${error.name}: ${error.message}` : String(error);
-    return { seed, kind: 'violation', known: [], what };
+    return { seed, kind: 'violation', ...NOTHING, what };
   }
-  const what = wrongIn(plan, result);
-  if (what === undefined) return { seed, kind: 'good', known: [], what: result.verdict };
-  const known = knownBugsIn(plan, result).map((bug) => bug.name);
-  return { seed, kind: known.length > 0 ? 'known' : 'violation', known, what };
+  return judge(evidence, seed);
 }
 
-/** What no good run has; undefined when there is nothing. Refusing and booting cold are good, when a kernel says so. */
-function wrongIn(plan: FuzzPlan, result: RunResult): string | undefined {
-  const bad = result.objects.filter((object) => object.state === 'damaged');
-  if (result.verdict === 'corrupt') return 'memory came back wrong, and no kernel said a word';
-  if (result.verdict === 'damaged') return `damaged: ${bad.map((object) => object.name).join(', ') || result.reason}`;
-  if (result.verdict === 'crashed') return `a kernel fell over: ${result.reason}`;
-  if (result.leaked.pages > 0 && plan.steps.every((step) => step['fault'] === undefined)) {
-    return `${result.leaked.pages} pages leaked`;
-  }
+function judge(evidence: Evidence, seed: number): Trial {
+  const { verdict } = evidence.result;
+  const { bugs, fields, open } = explain(evidence);
+  const base = { seed, verdict, known: bugs, fields, secondPhase: evidence.secondPhase };
+  const [first] = open;
+  if (first !== undefined) return { ...base, kind: 'violation', what: first.text };
+  const spoilt = bugs.length === 0 && fields.length === 0 ? secondPhaseFailure(evidence) : undefined;
+  if (spoilt !== undefined) return { ...base, kind: 'violation', what: spoilt };
+  if (verdict === 'corrupt' && fields.length > 0 && bugs.length === 0)
+    return { ...base, kind: 'silent', what: fields.join(', ') };
+  if (bugs.length > 0 || fields.length > 0) return { ...base, kind: 'known', what: [...bugs, ...fields].join(', ') };
+  if (verdict === 'corrupt')
+    return { ...base, kind: 'violation', what: 'memory came back wrong, and no kernel said a word' };
+  return { ...base, kind: 'good', what: verdict };
+}
+
+/** What is wrong with the handover without faults, when nothing went wrong before it. */
+function secondPhaseFailure({ result, secondPhase }: Evidence): string | undefined {
   const last = result.objects.find((object) => object.name === LAST_OBJECT);
-  const lastJump = result.steps.at(-1)?.result;
-  if (last !== undefined && result.outcome === 'handover' && lastJump === 'ok' && last.state !== 'intact') {
-    return `the handover without faults: '${LAST_OBJECT}' is ${last.state}`;
-  }
-  return undefined;
+  if (!secondPhase || last === undefined || result.outcome !== 'handover' || last.state === 'intact') return undefined;
+  return `the handover without faults: '${LAST_OBJECT}' is ${last.state}`;
 }
 
 /** Tries the scenario of a seed. */

@@ -14,6 +14,15 @@ export interface LeftBehind {
   readonly subtrees: readonly { readonly name: string; readonly phys: number; readonly sizeBytes: number }[];
 }
 
+/** A change that was made, and what was there before. */
+export interface AppliedCorruption {
+  readonly spec: CorruptSpec;
+  /** Where the target lies, and its first bytes (a page at most) before the change; undefined for numbers of the handoff. */
+  readonly target: { readonly phys: number; readonly before: Uint8Array } | undefined;
+  /** The first byte that was changed, from the start of the target. */
+  readonly offset: number;
+}
+
 /** A range of RAM that a corruption may change. */
 interface Target {
   readonly phys: number;
@@ -23,6 +32,7 @@ interface Target {
 /**
  * Changes what the old kernel left, when it is gone and the next has not started. Nothing but the bytes and the numbers
  * of the handoff changes.
+ * @returns what was there before.
  * @throws ImpossibleStep when there is nothing of that kind.
  */
 export function applyCorruption(
@@ -30,24 +40,28 @@ export function applyCorruption(
   handoff: BootHandoff | undefined,
   spec: CorruptSpec,
   left: LeftBehind,
-): void {
+): AppliedCorruption {
   if (handoff === undefined) throw new ImpossibleStep('there is no handover to corrupt: the old kernel passed none');
   if (spec.what.startsWith('handoff')) {
     machine.registers = { kind: 'given', handoff: changedHandoff(handoff, spec) };
-    return;
+    return { spec, target: undefined, offset: 0 };
   }
   const { memory } = machine;
   const target = targetOf(memory, handoff, spec, left);
   memory.setWriter(`corruption of ${spec.what}`);
+  const before = memory.contains(target.phys as PhysAddr, target.sizeBytes)
+    ? memory.readBytes(target.phys as PhysAddr, Math.min(target.sizeBytes, memory.page.sizeBytes))
+    : new Uint8Array(0);
+  const applied = { phys: target.phys, before };
   if (spec.replace !== undefined) {
-    replaceText(memory, target, spec.replace, spec);
-    return;
+    return { spec, target: applied, offset: replaceText(memory, target, spec.replace, spec) };
   }
   const phys = (target.phys + (spec.offset ?? 0)) as PhysAddr;
   const fresh = freshBytes(memory, spec, left);
   if (!memory.contains(phys, fresh?.length ?? 1)) throw new ImpossibleStep('the corruption leaves RAM');
   const bytes = fresh ?? Uint8Array.of(memory.readU8(phys) ^ 1);
   memory.writeBytes(phys, bytes);
+  return { spec, target: applied, offset: spec.offset ?? 0 };
 }
 
 function changedHandoff(handoff: BootHandoff, spec: CorruptSpec): BootHandoff {
@@ -135,7 +149,8 @@ function descend(memory: PhysicalMemory, left: LeftBehind, levels: number): numb
   return at;
 }
 
-function replaceText(memory: PhysicalMemory, target: Target, text: string, spec: CorruptSpec): void {
+/** @returns where in the target the text was. */
+function replaceText(memory: PhysicalMemory, target: Target, text: string, spec: CorruptSpec): number {
   if (!memory.contains(target.phys as PhysAddr, target.sizeBytes)) {
     throw new ImpossibleStep(`an earlier corruption left no ${spec.what} in RAM`);
   }
@@ -148,4 +163,5 @@ function replaceText(memory: PhysicalMemory, target: Target, text: string, spec:
   const padded = new Uint8Array(wanted.length);
   padded.set(fresh);
   memory.writeBytes(physAddr(target.phys + at), padded);
+  return at;
 }

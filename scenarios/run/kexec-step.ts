@@ -1,6 +1,8 @@
 import { EADDRNOTAVAIL, ENOENT, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
 import { TaskBlocked } from '../../kernel/failure.ts';
+import { fdtViewAt } from '../../kernel/kho/fdt-view.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
+import { mapOf } from '../../kernel/kho/root-fdt.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
 import {
   type BootHandoff,
@@ -51,6 +53,7 @@ export function kexecStep(
   const unpreserved = run.objects.unpreserved();
   let blocks: PreservedBlocks = { starts: [], orders: [] };
   let left: LeftBehind | undefined;
+  let sessionFiles: LeftBehind['sessionFiles'] = [];
   const request = boot(spec);
   const pageSize = spec.pageSize === undefined ? undefined : pageSizeByName(spec.pageSize);
   if (pageSize !== undefined && pageSize !== run.page) {
@@ -64,17 +67,18 @@ export function kexecStep(
     meanwhile: spec.meanwhile === undefined ? undefined : () => exit(run, spec.meanwhile?.exit ?? ''),
     beforeJump: () => {
       blocks = blocksOf(before);
-      if (run.corruptions.length > 0) left = leftBehind(before);
+      sessionFiles = sessionFilesOf(before);
     },
     atJump: (machine, handoff) => {
+      if (run.corruptions.length > 0) left = leftBehind(before, machine, handoff, sessionFiles);
       for (const corruption of run.corruptions.splice(0)) {
-        if (left !== undefined) applyCorruption(machine, handoff, corruption, left);
+        if (left !== undefined) run.corrupted.push(applyCorruption(machine, handoff, corruption, left));
       }
       atJump?.(machine, handoff);
       run.observer.jumping?.(run, machine, handoff);
     },
   });
-  if (next === undefined || run.dead) return run.entry.outcome;
+  if (run.dead || next === undefined) return run.entry.outcome;
   if (isErrno(next)) {
     if (next === EADDRNOTAVAIL && run.step?.spec.expect === undefined) {
       throw new ImpossibleStep(
@@ -96,6 +100,7 @@ export function kexecStep(
   run.vmallocAreas.clear();
   run.vmallocBlobs.clear();
   const entry = run.addKernel(next, request);
+  entry.offered = blocks;
   run.observer.booted?.(run, entry);
   arrive(run, entry, spec, blocks);
   if (entry.outcome === 'handover') noteStrays(run, unpreserved, blocks);
@@ -138,14 +143,23 @@ export function unpreserveAny(run: RunState, object: ExpectedObject): 0 | Errno 
   return object.kind === 'vmalloc' ? unpreserveVmallocObject(run, object) : unpreserveObject(run, object);
 }
 
-/** What a corruption needs to find its target, by value. */
-function leftBehind(entry: KernelEntry): LeftBehind {
+/** Where the files of each outgoing session are written down. */
+function sessionFilesOf({ kernel }: KernelEntry): LeftBehind['sessionFiles'] {
+  const sessions = [...(kernel.luo?.sessions.outgoing.values() ?? [])];
+  return sessions.map(({ name, files }) => ({ name, phys: files.tableHead }));
+}
+
+/** What a corruption needs to find its target: the map is where the root FDT says, when everything is written. */
+function leftBehind(
+  entry: KernelEntry,
+  { memory }: Machine,
+  handoff: BootHandoff | undefined,
+  sessionFiles: LeftBehind['sessionFiles'],
+): LeftBehind {
   const { release, page, control } = entry.kernel.context;
-  const sessions = [...(entry.kernel.luo?.sessions.outgoing.values() ?? [])];
-  const map = entry.kernel.outgoing?.finalize() ?? 0;
+  const map = handoff === undefined ? 0 : (mapOf(fdtViewAt(memory, handoff.fdt.phys), release.root) ?? 0);
   const depth = release.map.format === 'radix-tree' ? radixGeometry(page, release.map).depth : 1;
-  const sessionFiles = sessions.map(({ name, files }) => ({ name, phys: files.tableHead }));
-  return { map: isErrno(map) ? 0 : map, depth, subtrees: control.state.subtreesOut, sessionFiles };
+  return { map, depth, subtrees: control.state.subtreesOut, sessionFiles };
 }
 
 /** In the new kernel: the checks look, clients restore, the checks look again. */

@@ -11,7 +11,7 @@ import {
 } from '../../machine/index.ts';
 import { mix32 } from '../../machine/random.ts';
 import { checkObject, type MemoryFindings } from '../check/check-memory.ts';
-import { ExpectedObject, type ObjectKind } from '../check/expected-object.ts';
+import { ExpectedObject, type ObjectKind, type ObjectState } from '../check/expected-object.ts';
 import { PageRanges, ramParts } from '../check/ranges.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import { MAX_OWNED_PAGES, type Placed } from './placement.ts';
@@ -27,6 +27,14 @@ export interface KernelLedger {
   readonly leaked: PageRanges;
   readonly wrongState: PageRanges;
   wrongStateDetail: string;
+  /** All that was found, object by object, as often as somebody looked. */
+  readonly found: {
+    readonly kind: 'damaged' | 'lost' | 'leaked' | 'wrongState';
+    readonly object: ExpectedObject;
+    /** What the object was at that time. */
+    readonly state: ObjectState;
+    readonly pages: PageRanges;
+  }[];
   /** What happened to the first page that went wrong, by kind; in the order in which it was found. */
   readonly events: {
     readonly kind: 'damaged' | 'lost' | 'leaked' | 'wrongState';
@@ -45,6 +53,7 @@ export function emptyLedger(): KernelLedger {
     leaked: new PageRanges(),
     wrongState: new PageRanges(),
     wrongStateDetail: '',
+    found: [],
     events: [],
   };
 }
@@ -165,7 +174,7 @@ export class ObjectLedger {
       const history = this.#history(object);
       if (history.crossings === 0) continue;
       const findings = checkObject(object, memory, pages, banks);
-      this.#take(findings, history, ledger, final, tell);
+      this.#take(object, findings, history, ledger, final, tell);
       history.verified++;
       restored += findings.restoredPages;
       untested += findings.untestedPages;
@@ -177,6 +186,7 @@ export class ObjectLedger {
   }
 
   #take(
+    object: ExpectedObject,
     findings: MemoryFindings,
     history: ObjectHistory,
     ledger: KernelLedger,
@@ -192,6 +202,7 @@ export class ObjectLedger {
     for (const [kind, found] of kinds) {
       const { first } = found;
       if (first === undefined) continue;
+      ledger.found.push({ kind, object, state: object.state, pages: found });
       if (ledger[kind].first === undefined) ledger.events.push({ kind, pfn: first, text: tell(first as Pfn, kind) });
       for (const [pfn, nrPages] of found.ranges()) {
         history[kind].add(pfn, nrPages);
@@ -217,6 +228,9 @@ export class ObjectLedger {
   noteLeak(object: ExpectedObject, pfn: Pfn, ledger: KernelLedger, tell: PageTeller): void {
     if (ledger.leaked.first === undefined) ledger.events.push({ kind: 'leaked', pfn, text: tell(pfn, 'leaked') });
     this.#history(object).leaked.add(pfn, 1);
+    const stray = new PageRanges();
+    stray.add(pfn, 1);
+    ledger.found.push({ kind: 'leaked', object, state: object.state, pages: stray });
     ledger.leaked.add(pfn, 1);
   }
 
@@ -226,12 +240,17 @@ export class ObjectLedger {
    */
   checkMapping(object: ExpectedObject, frames: readonly Pfn[], ledger: KernelLedger, tell: PageTeller): void {
     const { starts, nrPagesEach } = object.blocks;
+    const wrong = new PageRanges();
     for (let i = 0; i < object.nrPages; i++) {
       const pfn = ((starts[Math.floor(i / nrPagesEach)] ?? 0) + (i % nrPagesEach)) as Pfn;
       if (frames[i] === pfn) continue;
       if (ledger.damaged.first === undefined) ledger.events.push({ kind: 'damaged', pfn, text: tell(pfn, 'damaged') });
       this.#history(object).damaged.add(pfn, 1);
       ledger.damaged.add(pfn, 1);
+      wrong.add(pfn, 1);
+    }
+    if (wrong.first !== undefined) {
+      ledger.found.push({ kind: 'damaged', object, state: object.state, pages: wrong });
     }
   }
 

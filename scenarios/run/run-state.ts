@@ -4,6 +4,7 @@ import type { VmallocArea } from '../../kernel/mm/vmalloc-area.ts';
 import { type Machine, type PageSize, type Pfn, type PhysAddr, physOf, Random } from '../../machine/index.ts';
 import { hex } from '../../machine/units.ts';
 import { PageRanges } from '../check/ranges.ts';
+import type { AppliedCorruption } from './corruption.ts';
 import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import type { RunObserver } from './observer.ts';
@@ -34,7 +35,9 @@ export interface KernelEntry {
   /** Set aside by the walk over the map, though its predecessor preserved nothing there. */
   phantom: PageRanges;
   figures: Record<string, number>;
-  /** What its predecessor preserved, by value. */
+  /** What its predecessor preserved, by value, taken over or not. */
+  offered?: PreservedBlocks;
+  /** The same, when this kernel took it over. */
   incoming?: PreservedBlocks;
   /** Its life is over: the last look was taken. */
   closed: boolean;
@@ -74,6 +77,8 @@ export class RunState {
   readonly vmallocBlobs = new Map<string, PhysAddr>();
   /** What the next jump is to find changed. */
   readonly corruptions: CorruptSpec[] = [];
+  /** What jumps so far found changed. */
+  readonly corrupted: AppliedCorruption[] = [];
   /** Failures that are armed before the next kernel starts. */
   readonly nextFaults: { readonly at: string; readonly nth: number }[] = [];
   /** Who looks on. */

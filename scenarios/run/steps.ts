@@ -103,6 +103,7 @@ export function freeObject(run: RunState, object: ExpectedObject): 0 | Errno | u
 export function restoreObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
   const { kho } = run.kernel.context;
   const { starts, nrPagesEach } = object.blocks;
+  const wasHanded = object.state === 'crossed' || object.state === 'restored';
   const result = run.kernel.enter((): 0 | Errno => {
     let err: 0 | Errno = 0;
     for (const start of starts) {
@@ -112,8 +113,9 @@ export function restoreObject(run: RunState, object: ExpectedObject): 0 | Errno 
     }
     return err;
   });
-  // What could be restored is; what could not, the checks find in the page states.
-  if (result !== undefined) object.state = 'restored';
+  // What could be restored is; what could not, the checks find in the page states. Asking for what nobody handed over
+  // does not make it the client's.
+  if (result !== undefined && wasHanded) object.state = 'restored';
   return result;
 }
 
