@@ -1,3 +1,4 @@
+import { ALLOC_PAGES_SITE, MEMFD_ACCOUNT_SITE, MEMFD_CHARGE_SITE, SESSION_SITE } from '../../kernel/fault-sites.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import { type CorruptedField, corruptedField } from './corrupted-fields.ts';
 import { type Evidence, intersect, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
@@ -55,6 +56,14 @@ function isAsked(symptom: Symptom): boolean {
   return symptom.kind === 'crash' && /panic: a crash (before|in the middle of|after) serialization/.test(symptom.text);
 }
 
+/** A file whose retrieval had no memory, because the scenario said so: the kernel says no, and keeps saying it. */
+function isRefusedRetrieval({ state }: Evidence, symptom: Symptom): boolean {
+  if (symptom.kind !== 'client' || symptom.client !== 'session' || !symptom.text.endsWith('cannot be retrieved'))
+    return false;
+  const fired = state.kernels[symptom.kernel - 1]?.kernel.context.faults.fired ?? [];
+  return [MEMFD_CHARGE_SITE, MEMFD_ACCOUNT_SITE, SESSION_SITE, ALLOC_PAGES_SITE].some((site) => fired.includes(site));
+}
+
 /**
  * A range or a vmalloc area is restored block by block, up to the first that is not there: what is spoilt in one block
  * leaves the rest set aside.
@@ -99,7 +108,7 @@ export function explain(evidence: Evidence): Explanation {
       else if (rest.length > 0) open.push({ ...symptom, pages: rest });
       continue;
     }
-    if (isAsked(symptom)) continue;
+    if (isAsked(symptom) || isRefusedRetrieval(evidence, symptom)) continue;
     const bug = KNOWN_BUGS.find((each) => each.accounts?.(evidence, symptom) === true);
     const change = changes.find((each) => leadsTo(each, symptom));
     if (bug !== undefined) bugs.add(bug.name);
