@@ -55,6 +55,8 @@ export interface ReleaseQuirks {
   readonly unpreserveLoops: boolean;
   /** Chunks and bitmaps are pages, and given back with kfree(): a WARN, and they stay taken (6.17.9, 6.18). */
   readonly kfreesPages: boolean;
+  /** kho_init that fails frees all of its tree (7.3); before, the root page alone, and the rest is lost. */
+  readonly failedInitFreesTree: boolean;
   /** With KEXEC_HANDOVER_DEBUG, preserving what overlaps scratch is a WARN and -EINVAL (6.18). */
   readonly checksScratchOverlap: boolean;
   /**
@@ -205,6 +207,7 @@ const V6_16: Release = {
     radixLeavesDanglingEntry: false,
     unpreserveLoops: true,
     kfreesPages: false,
+    failedInitFreesTree: false,
     checksScratchOverlap: false,
     finalize: 'before-load',
     abortForgetsAll: true,
@@ -416,6 +419,7 @@ const V7_3: Release = {
   quirks: {
     ...V7_2.quirks,
     refusesWideKeys: true,
+    failedInitFreesTree: true,
     scratchIgnoresHugetlb: true,
     extendsScratch: true,
     disabledInKdump: true,

@@ -12,16 +12,12 @@ export function early(boot: Boot): void {
 export function fs(boot: Boot): void {
   const { kho } = boot;
   if (!kho.enabled) return;
-  if (kho.init() !== 0) {
+  if (kho.init() === 0) for (const client of boot.clients) client.khoInit?.();
+  if (!kho.enabled && kho.isKhoBoot) {
     // kho_init's error path frees scratch, whoever reserved it: after a handover it is free memory, and the kernel's own.
-    if (kho.isKhoBoot) {
-      boot.ctx.log.print('emerg', 'BUG: Bad page state in process swapper/0');
-      throw new KernelPanic('kho_init failed after a handover, and frees scratch a second time');
-    }
-    releaseScratchAsCma(boot);
-    return;
+    boot.ctx.log.print('emerg', 'BUG: Bad page state in process swapper/0');
+    throw new KernelPanic('kho_init failed after a handover, and frees scratch a second time');
   }
-  for (const client of boot.clients) client.khoInit?.();
   if (!kho.isKhoBoot) releaseScratchAsCma(boot);
 }
 

@@ -211,6 +211,15 @@ export class ChunkListMap implements OutgoingMap {
     this.#chunks = [];
   }
 
+  /** Where its bitmaps are, and the chunks of the last finalisation. */
+  *metadata(): Generator<{ readonly phys: PhysAddr; readonly sizeBytes: number }> {
+    const { page, bitmapBytes } = this.#layout;
+    for (const bitmaps of this.#orders.values()) {
+      for (const phys of bitmaps.values()) yield { phys, sizeBytes: bitmapBytes };
+    }
+    for (const phys of this.#chunks) yield { phys, sizeBytes: page.sizeBytes };
+  }
+
   forEach(visit: BlockVisitor): void {
     const { page, bitmapBytes, bitsPerBitmap } = this.#layout;
     for (const order of sortedKeys(this.#orders)) {

@@ -14,6 +14,7 @@ import {
   unpreserveFolio,
   unpreservePages,
 } from './preserve.ts';
+import { RadixTree } from './radix-tree.ts';
 import { PreservedPages } from './restore.ts';
 import { OutgoingRootFdt, type SubtreeEntry } from './root-fdt.ts';
 import { overlapsScratch, type ScratchArea } from './scratch.ts';
@@ -159,9 +160,19 @@ export class KhoCore implements Kho {
     return err;
   }
 
-  /** What kho_init does when it fails: the outgoing side is gone, and KHO is off. */
+  /**
+   * What kho_init does when it fails: the outgoing side is gone, and KHO is off. The pages of a tree are freed by 7.3; before
+   * that its root alone, and bitmaps stay where they are.
+   */
   shutDown(): void {
-    this.#map = undefined;
+    const { allocator, page, release } = this.#ctx;
+    if (this.#fdt !== undefined) this.unpreserveFree(this.#fdt.phys, page.sizeBytes);
+    if (this.#map instanceof RadixTree) {
+      if (release.quirks.failedInitFreesTree) this.#map.destroy();
+      else if (this.#map.root !== undefined) allocator.freePages(pfnOf(page, this.#map.root), 0 as Order);
+    }
+    // Up to 6.18 others have preserved memory before KHO comes up: their bitmaps stay, to no avail.
+    if (release.quirks.initcall !== 'late') this.#map = undefined;
     this.#fdt = undefined;
     this.disable();
   }

@@ -37,6 +37,8 @@ export interface ExpectedFile {
 export interface BookedSession {
   readonly name: string;
   readonly files: ExpectedFile[];
+  /** Files that it could not take: their owner keeps them, and they go with the kernel. */
+  readonly left: ExpectedFile[];
   /** Made in this kernel; left for the next; retrieved there; finished; gone with a kernel that nobody asked. */
   state: 'outgoing' | 'crossed' | 'retrieved' | 'finished' | 'lost';
   /** The open session, while a kernel has it. */
@@ -66,6 +68,7 @@ export class SessionBook {
     const session: BookedSession = {
       name,
       files: [],
+      left: [],
       state: 'outgoing',
       open,
       wrong: [],
@@ -95,6 +98,7 @@ export class SessionBook {
     for (const session of this.sessions.values()) {
       session.open = undefined;
       for (const file of session.files) file.open = undefined;
+      session.left.splice(0);
       if (session.state === 'outgoing') {
         session.state = 'crossed';
         session.crossings++;

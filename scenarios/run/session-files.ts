@@ -30,7 +30,10 @@ export function makeFile(run: RunState, session: BookedSession, spec: FileSpec):
     const cut = file.truncate(spec.memfd);
     if (cut !== 0) err = cut;
   });
-  if (err !== 0) return err;
+  if (err !== 0) {
+    memfd.put();
+    return err;
+  }
   const content = new FileContent(page, fill);
   for (const [first, end] of written) {
     for (let index = first; index < end; index++) {

@@ -37,8 +37,11 @@ export function createSession(run: RunState, spec: NonNullable<StepSpec['session
     const session = run.sessions.open(spec.name, open);
     for (const file of spec.files) {
       const made = makeFile(run, session, file);
-      const err = isErrno(made) ? made : preserveInto(session, made);
-      if (err !== 0) return err;
+      if (isErrno(made)) return made;
+      const err = preserveInto(session, made);
+      if (err === 0) continue;
+      made.open?.put();
+      return err;
     }
     return 0;
   });
@@ -168,11 +171,14 @@ export function renewSession(run: RunState, name: string): 0 | Errno | undefined
     if (isErrno(open)) return open;
     session.open = open;
     session.state = 'outgoing';
-    for (const file of session.files) {
+    for (const [i, file] of session.files.entries()) {
       if (file.open === undefined) continue;
       file.seals = file.open.inode.seals;
       const err = open.preserveFd(BigInt(file.token), file.open);
-      if (err !== 0) return err;
+      if (err !== 0) {
+        session.left.push(...session.files.splice(i));
+        return err;
+      }
       noteFrames(file);
     }
     return 0;

@@ -1,45 +1,98 @@
-import { expect, test } from 'vitest';
-import { ALLOC_PAGES_SITE, ALLOC_PRESERVE_SITE, FAULT_SITES, VMALLOC_CHUNK_SITE } from '../../../kernel/fault-sites.ts';
-import { PAGE_4K } from '../../../machine/page-size.ts';
-import { callsOf, runWithFailure } from '../../../scenarios/fuzz/allocation-failures.ts';
+import { describe, expect, test } from 'vitest';
+import { ADD_SUBTREE_SITE, ALLOC_PAGES_SITE, ROOT_FDT_SITE } from '../../../kernel/fault-sites.ts';
+import { PAGE_4K, PAGE_64K } from '../../../machine/page-size.ts';
+import type { Order } from '../../../machine/units.ts';
+import { cleanRun, runWithFailure, sweepFailures } from '../../../scenarios/fuzz/allocation-failures.ts';
+import { DEFECTS, FAILURE_TABLE } from '../../../scenarios/fuzz/failure-table.ts';
+import { takeStock, unowned } from '../../../scenarios/fuzz/take-stock.ts';
+import { subtract } from '../../../scenarios/handover/intervals.ts';
 import { libraryScenario } from '../../../scenarios/run/library.ts';
-import { parseScenario } from '../../../scenarios/run/load.ts';
 import { runScenario } from '../../../scenarios/run/runner.ts';
+import { libraryScenarioOn } from './allocation-failures.ts';
 
-const CLIENTS = `
-name: everything that allocates
-machine: { pageSize: 4K, memory: 512M }
-kernel: { release: "RELEASE", cmdline: "kho=on kho_scratch=32M,32M,32M" }
-steps:
-  - preserve folios: { order: 2, count: 3, as: folios }
-  - preserve pages: { count: 5, as: pages }
-  - add subtree: { name: config, size: 100 }
-  - preserve vmalloc: { size: 20K, as: table }
-  - kexec
-  - kexec
-`;
+/** So many calls of each scenario fail here, evenly spread. All of them do in the long run. */
+const SAMPLE = 5;
 
-test.each(['7.0', '7.3'])('each allocation of a first kernel of %s fails once, and nothing is half made', (release) => {
-  const scenario = parseScenario(CLIENTS.replace('RELEASE', release), 'clients.yaml');
-  const clean = runScenario(scenario, { page: PAGE_4K });
-  expect(clean.ok).toBe(true);
-  const calls = callsOf(
-    scenario,
-    PAGE_4K,
-    FAULT_SITES.map(({ site }) => site),
-  ).filter(({ site, kernel }) => kernel < 3 && (site !== ALLOC_PAGES_SITE || kernel === 1));
-  expect(calls.length).toBeGreaterThan(20);
-  const failed = calls.map((call) => runWithFailure(scenario, PAGE_4K, call, clean));
-  expect(failed.filter(({ wrong }) => wrong.length > 0).map(({ call, wrong }) => ({ call, wrong }))).toEqual([]);
-  const failing = failed.filter(({ changedSteps }) => changedSteps.some((step) => step.endsWith('ENOMEM')));
-  expect(failing.map(({ call }) => call.site)).toEqual(
-    expect.arrayContaining([ALLOC_PRESERVE_SITE, VMALLOC_CHUNK_SITE]),
-  );
+const sampled = (index: number, total: number): boolean =>
+  Math.floor((index * SAMPLE) / total) !== Math.floor(((index - 1) * SAMPLE) / total);
+
+describe('an allocation fails: the kernel’s error, nothing leaked or half made, and the next handover is good', () => {
+  test.each([
+    ['real-kernel', PAGE_4K],
+    ['real-kernel-x86_64', PAGE_4K],
+    ['sessions', PAGE_64K],
+    ['reserve-mem-resized', PAGE_4K],
+    ['from-6.18', PAGE_4K],
+    ['allocation-failure', PAGE_4K],
+  ])('%s', (name, page) => {
+    const sweep = sweepFailures(libraryScenario(name), page, sampled);
+    expect(sweep.wrong).toEqual([]);
+    expect(sweep.calls).toBe(SAMPLE);
+    expect(sweep.endsWithHandover).toBe(true);
+  });
+
+  test.each(['6.17.9', '6.19', '7.1'])('what a real kernel leaves, as %s leaves it', (release) => {
+    const sweep = sweepFailures(libraryScenarioOn('real-kernel', release), PAGE_4K, sampled);
+    expect(sweep.wrong).toEqual([]);
+    expect(Object.keys(sweep.results).every((key) => key.startsWith(release))).toBe(true);
+  });
 });
 
-test('a kernel that cannot set up KHO after a handover frees scratch a second time', () => {
+test('a vmalloc chunk that 6.18 cannot have is taken for success, and the damage has a name', () => {
+  const scenario = libraryScenarioOn('vmalloc', '6.18');
+  const clean = cleanRun(scenario, PAGE_4K, ['vmalloc.alloc-chunk']);
+  const call = clean.calls.find(({ step, nth }) => scenario.steps[step]?.verb === 'preserve vmalloc' && nth === 3);
+  if (call === undefined) throw new Error('no chunk after the first');
+  const failed = runWithFailure(scenario, PAGE_4K, call, clean);
+  expect(failed).toMatchObject({ came: 'ok', wrong: [], defects: ['vmalloc-forgets-error'] });
+});
+
+test('a kernel that cannot set up KHO after a handover frees scratch a second time, whatever failed', () => {
   const scenario = libraryScenario('allocation-failure');
-  const clean = runScenario(scenario, { page: PAGE_4K });
-  const { result } = runWithFailure(scenario, PAGE_4K, { site: 'kho.alloc-fdt', kernel: 2, nth: 1 }, clean);
-  expect(result).toMatchObject({ outcome: 'panic' });
+  const clean = cleanRun(scenario, PAGE_4K, [ROOT_FDT_SITE, ADD_SUBTREE_SITE]);
+  const calls = clean.calls.filter(({ kernel, step }) => kernel === 2 && step === -1);
+  expect(calls.map(({ site }) => site).sort()).toEqual([ADD_SUBTREE_SITE, ROOT_FDT_SITE]);
+  for (const call of calls) expect(runWithFailure(scenario, PAGE_4K, call, clean).result?.outcome).toBe('panic');
+});
+
+test('every call is found, and comes in the step in which it was counted', () => {
+  const scenario = libraryScenario('allocation-failure');
+  const { calls } = cleanRun(scenario, PAGE_4K, [ALLOC_PAGES_SITE]);
+  expect(calls.filter(({ kernel }) => kernel === 1).map(({ nth }) => nth)).toEqual(
+    Array.from({ length: 18 }, (_, i) => i + 1),
+  );
+  expect(calls.filter(({ kernel, step }) => kernel === 1 && step === -1)).toHaveLength(8);
+});
+
+test('every row and every defect says why', () => {
+  for (const { why } of FAILURE_TABLE) expect(why.length).toBeGreaterThan(10);
+  expect(new Set(DEFECTS.map(({ name }) => name)).size).toBe(DEFECTS.length);
+});
+
+test('a page that nobody owns is seen, and so is a free page in the map', () => {
+  const seen: string[] = [];
+  runScenario(libraryScenario('allocation-failure'), {
+    page: PAGE_4K,
+    observer: {
+      booted: (run, { number }) => {
+        if (number !== 1) return;
+        const { allocator, kho, page } = run.kernel.context;
+        const before = takeStock(run);
+        const pfn = allocator.allocPages(0 as Order);
+        if (pfn === undefined) throw new Error('no page');
+        const lost = subtract(unowned(takeStock(run)), unowned(before));
+        kho.preserveFolio({ pfn, order: 0 as Order });
+        const preserved = takeStock(run);
+        seen.push(`${lost.length} lost, ${subtract(unowned(preserved), unowned(before)).length} when it is preserved`);
+        allocator.freePages(pfn, 0 as Order);
+        const { freePreserved, wrong } = takeStock(run);
+        seen.push(
+          `${freePreserved.length} free in the map at ${freePreserved[0]?.[0] === pfn ? 'it' : page.name}`,
+          ...wrong,
+        );
+        kho.unpreserveFolio({ pfn, order: 0 as Order });
+      },
+    },
+  });
+  expect(seen).toEqual(['1 lost, 0 when it is preserved', '1 free in the map at it']);
 });
