@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { EFBIG, EIO, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM } from '../../../kernel/errno.ts';
 import { MEMFD_ACCOUNT_SITE, MEMFD_CHARGE_SITE } from '../../../kernel/fault-sites.ts';
 import type { Memfd } from '../../../kernel/liveupdate/memfd-file.ts';
+import { PageFlag } from '../../../kernel/mm/page-states.ts';
 import { Seal } from '../../../kernel/mm/shmem.ts';
 import { withQuirks } from '../../../kernel/quirks.ts';
 import { knownRelease } from '../../../kernel/release.ts';
-import { type Order, PAGE_4K, type PhysAddr, pattern } from '../../../machine/index.ts';
+import { type Order, PAGE_4K, type Pfn, type PhysAddr, pattern } from '../../../machine/index.ts';
 import { LUO_RELEASES, LuoWorld, ok } from './luo-world.ts';
 
 describe('memfd', () => {
@@ -133,6 +134,19 @@ describe('a memfd that cannot be retrieved', () => {
     const left = [...kho.incoming.keys()].filter((pfn) => asked.includes(pfn));
     expect(left).toHaveLength(2);
   });
+});
+
+it('frees what somebody else preserved, where a frame number of 7.0 is its address', () => {
+  const old = LuoWorld.boot(PAGE_4K, { release: knownRelease('7.0'), base: 0 });
+  // RAM from 0 on, and so small that every frame number is an address in its first page: LUO's own FDT, as it happens.
+  const frame = 0 as Pfn;
+  ok(old.device().createSession('m')).preserveFd(1, old.memfd(2 * 4096));
+  const world = old.next();
+  const found = ok(world.device().retrieveSession('m'));
+  world.kernel.faults.arm(MEMFD_CHARGE_SITE, 1);
+  expect(world.kernel.kho.incoming.has(frame)).toBe(true);
+  expect(found.retrieveFd(1)).toBe(ENOMEM);
+  expect(world.kernel.pages.has(frame, PageFlag.free)).toBe(true);
 });
 
 it('cuts the number of pages to 32 bits in 7.0, and refuses a file of more from 7.1 on', () => {
