@@ -1,6 +1,6 @@
 import { hexOfHalves, MachineFault, type Pfn, type PhysAddr, type PhysicalMemory } from '../../machine/index.ts';
 import { KernelHang } from '../failure.ts';
-import { decodeKey, type RadixGeometry } from './geometry.ts';
+import { type DecodedKey, decodeKey, type RadixGeometry } from './geometry.ts';
 import type { BlockVisitor, IncomingMap, MetadataVisitor } from './memory-map.ts';
 import { swap32 } from './u64.ts';
 
@@ -71,11 +71,14 @@ export class MemoryNodeSource implements NodeSource {
   readonly #memory: PhysicalMemory;
   readonly #translate: PointerTranslation;
   readonly #zeroes: Uint32Array;
+  /** The inverse of a power of two: exact. */
+  readonly #pagesPerByte: number;
 
   constructor(memory: PhysicalMemory, translate: PointerTranslation = exactPointer) {
     this.#memory = memory;
     this.#translate = translate;
     this.#zeroes = new Uint32Array(memory.page.sizeBytes / 4);
+    this.#pagesPerByte = 1 / memory.page.sizeBytes;
   }
 
   /** @throws MachineFault outside RAM. */
@@ -84,15 +87,15 @@ export class MemoryNodeSource implements NodeSource {
     if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
     const memory = this.#memory;
     const pageBytes = memory.page.sizeBytes;
-    const nrWords = pageBytes / 4;
-    const offset = phys % pageBytes;
+    const nrWords = this.#zeroes.length;
     view.phys = phys;
     view.nrWords = nrWords;
-    if (offset !== 0) {
+    // Not `%`: of numbers above 2^31 that is a call of fmod.
+    const pfn = Math.floor(phys * this.#pagesPerByte) as Pfn;
+    if (pfn * pageBytes !== phys) {
       this.#openUnaligned(phys, view);
       return true;
     }
-    const pfn = (phys / pageBytes) as Pfn;
     const frame = memory.frameForRead(pfn);
     if (frame > 0) {
       view.words = memory.frameWords(frame);
@@ -152,6 +155,7 @@ export class RadixWalk {
   /** Indices of the words of the leaf in hand that are not empty. */
   readonly #setWords: Int32Array;
   readonly #groups: Int32Array;
+  readonly #bits: Int32Array;
   #stepsLeft: number;
 
   constructor(
@@ -167,6 +171,7 @@ export class RadixWalk {
     // One entry more than there are words: a list is written before it is known whether the index belongs there.
     this.#setWords = new Int32Array(geometry.bitmapWords + 1);
     this.#groups = new Int32Array((geometry.bitmapWords >>> 2) + 1);
+    this.#bits = new Int32Array(LISTED_WORDS * 32 + 1);
     for (let level = 0; level < geometry.depth; level++) this.#views.push(new NodeView());
   }
 
@@ -265,6 +270,9 @@ export class RadixWalk {
     const base = decodeKey(geometry, keyLo, keyHi);
     const { order } = base;
     const shift = (geometry.page.shift + order) & 63;
+    if (nrSetWords * 4 > nrWords && hasFewBits(words[offset + (setWords[0] as number)] as number)) {
+      return this.#listedBlocks(view, nrSetWords, base, shift, visit);
+    }
     const wide = shift >= 32;
     const left = shift & 31;
     const baseLo = base.lo;
@@ -283,7 +291,37 @@ export class RadixWalk {
     }
     return count;
   }
+
+  /** The blocks of a leaf most of whose words have a few bits. @returns how many there were. */
+  #listedBlocks(view: NodeView, nrSetWords: number, base: DecodedKey, shift: number, visit: BlockVisitor): number {
+    const { words, offset } = view;
+    const { order } = base;
+    const left = shift & 31;
+    const right = 31 - left;
+    const baseLo = base.lo | 0;
+    const baseHi = base.hi | 0;
+    const setWords = this.#setWords;
+    const bits = this.#bits;
+    let count = 0;
+    for (let n = 0; n < nrSetWords; n += LISTED_WORDS) {
+      const nrBits = listSetBits(words, offset, setWords, n, Math.min(n + LISTED_WORDS, nrSetWords), bits);
+      for (let b = 0; b < nrBits; b++) {
+        const index = bits[b] as number;
+        if (shift >= 32) visit(baseLo >>> 0, (baseHi | (index << left)) >>> 0, order);
+        else visit((baseLo | (index << left)) >>> 0, (baseHi | ((index >>> 1) >>> right)) >>> 0, order);
+      }
+      count += nrBits;
+    }
+    return count;
+  }
 }
+
+const CACHE_LINE_WORDS = 16;
+/**
+ * A leaf of so many words is touched line by line before it is looked through: all its lines are then on their way from
+ * memory at once. Longer ones are fetched ahead by processors themselves.
+ */
+const TOUCHED_WORDS = 1024;
 
 /**
  * Lists which of a leaf's words have bits set, ascending: first the groups of four that are not empty, then the words of
@@ -299,6 +337,11 @@ function listSetWords(
   groups: Int32Array,
   list: Int32Array,
 ): number {
+  if (nrWords <= TOUCHED_WORDS) {
+    let touched = 0;
+    for (let at = offset; at < offset + nrWords; at += CACHE_LINE_WORDS) touched |= words[at] as number;
+    groups[0] = touched;
+  }
   let nrGroups = 0;
   const nrGrouped = nrWords & ~3;
   for (let i = 0; i < nrGrouped; i += 4) {
@@ -327,6 +370,57 @@ function listSetWords(
   }
   for (let i = nrGrouped; i < nrWords; i++) {
     if (words[offset + i] !== 0) list[count++] = i;
+  }
+  return count;
+}
+
+/** Whether a word has four bits at most. */
+function hasFewBits(word: number): boolean {
+  const two = word & (word - 1);
+  const three = two & (two - 1);
+  const four = three & (three - 1);
+  return (four & (four - 1)) === 0;
+}
+
+/** Set words whose bits are listed at once. */
+const LISTED_WORDS = 64;
+
+/**
+ * Lists which bits are set in the set words [from, end) of a leaf, ascending. For words of a few bits each: the first
+ * four are taken from every word, whether it has them or not, so that only a word of more needs a guess.
+ * @returns how many indices are in `list` now.
+ */
+function listSetBits(
+  words: Uint32Array,
+  offset: number,
+  setWords: Int32Array,
+  from: number,
+  end: number,
+  list: Int32Array,
+): number {
+  let count = 0;
+  for (let n = from; n < end; n++) {
+    const i = setWords[n] as number;
+    const base = i << 5;
+    let word = (words[offset + i] as number) | 0;
+    let rest = word & (word - 1);
+    list[count++] = base | (31 - Math.clz32(word ^ rest));
+    word = rest;
+    rest = word & (word - 1);
+    list[count] = base | (31 - Math.clz32(word ^ rest));
+    count += (word | -word) >>> 31;
+    word = rest;
+    rest = word & (word - 1);
+    list[count] = base | (31 - Math.clz32(word ^ rest));
+    count += (word | -word) >>> 31;
+    word = rest;
+    rest = word & (word - 1);
+    list[count] = base | (31 - Math.clz32(word ^ rest));
+    count += (word | -word) >>> 31;
+    for (word = rest; word !== 0; word = rest) {
+      rest = word & (word - 1);
+      list[count++] = base | (31 - Math.clz32(word ^ rest));
+    }
   }
   return count;
 }
