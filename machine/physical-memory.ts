@@ -13,19 +13,20 @@ import { hexOfHalves, type Pfn, type PhysAddr } from './units.ts';
  *      > 0   the next level: table number entry (levels 2, 1), or frame number entry (level 0)
  *
  *      page index in the bank (up to 2^32 pages)
- *      31                    18 17          6 5      0
+ *      31                    16 15          4 3      0
  *     +------------------------+-------------+--------+
  *     |      group (top)       |    chunk    |  page  |
  *     +------------------------+-------------+--------+
  *
+ * Chunks are small because pages are scattered: a million of them in 1 TiB touch a million chunks of 64 bytes.
  * Frames are pages of a growing pool of slabs. Groups, chunk tables and frames carry the epoch in which they were
  * made; `mark` starts a new epoch, and a write to something older copies it first. So a version is one copy of the
  * top-level array, and restoring it is putting that array back.
  */
 
-const CHUNK_SHIFT = 6;
+const CHUNK_SHIFT = 4;
 const CHUNK_PAGES = 1 << CHUNK_SHIFT;
-const GROUP_SHIFT = 18;
+const GROUP_SHIFT = 16;
 const GROUP_CHUNKS = 1 << (GROUP_SHIFT - CHUNK_SHIFT);
 const GROUP_PAGES = 1 << GROUP_SHIFT;
 /** log2 of the 32-bit words of a slab. */
@@ -100,6 +101,8 @@ export class PhysicalMemory {
   readonly #states: BankState[];
   #last: BankState;
   #writer = 0;
+  /** The recipe used last. */
+  #lastRecipe = 0;
   readonly #framesPerSlabShift: number;
   readonly #frameMask: number;
   readonly #wordShift: number;
@@ -442,12 +445,16 @@ export class PhysicalMemory {
   #recipe(fill: Fill): number {
     const store = this.#live;
     if (fill.kind === 'zero' && this.#writer === 0) return 0;
+    // The same one over and over, for pages by the million: found without its name.
+    const last = store.recipes[this.#lastRecipe];
+    if (last !== undefined && last.writer === this.#writer && sameFill(last.fill, fill)) return -this.#lastRecipe;
     const key = `${fill.kind}:${fill.seed}:${fill.shift ?? 0}:${this.#writer}`;
     let index = store.recipeIndex.get(key);
     if (index === undefined) {
       index = store.recipes.push({ fill, writer: this.#writer }) - 1;
       store.recipeIndex.set(key, index);
     }
+    this.#lastRecipe = index;
     return -index;
   }
 

@@ -251,10 +251,12 @@ export class FreeArea {
         at += whole * blockPages;
         continue;
       }
-      let order = 0;
-      while (order < this.maxOrder && at % 2 ** (order + 1) === 0 && at + 2 ** (order + 1) <= end) order++;
+      // The largest order that the address is aligned to and the rest has room for, below that of whole slots.
+      const inSlot = at % blockPages;
+      const aligned = inSlot === 0 ? this.maxOrder : lowestBit(inSlot);
+      const order = Math.min(aligned, 31 - Math.clz32(Math.min(end - at, blockPages)));
       this.insert(at, order);
-      at += 2 ** order;
+      at += 1 << order;
     }
   }
 

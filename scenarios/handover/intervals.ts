@@ -3,12 +3,29 @@ export type Intervals = readonly (readonly [number, number])[];
 
 /** Sorts ranges and joins those that touch or overlap; empty ones go. */
 export function union(ranges: Iterable<readonly [number, number]>): Intervals {
-  const sorted = [...ranges].filter(([start, end]) => end > start).sort((a, b) => a[0] - b[0]);
-  const out: [number, number][] = [];
-  for (const [start, end] of sorted) {
-    const last = out.at(-1);
-    if (last !== undefined && start <= last[1]) last[1] = Math.max(last[1], end);
-    else out.push([start, end]);
+  const some: (readonly [number, number])[] = [];
+  let ascending = true;
+  let before = Number.NEGATIVE_INFINITY;
+  for (const range of ranges) {
+    if (range[1] <= range[0]) continue;
+    if (range[0] < before) ascending = false;
+    before = range[0];
+    some.push(range);
+  }
+  if (!ascending) some.sort((a, b) => a[0] - b[0]);
+  const out: (readonly [number, number])[] = [];
+  let start = 0;
+  let end = Number.NEGATIVE_INFINITY;
+  for (const range of some) {
+    if (range[0] <= end) {
+      if (range[1] <= end) continue;
+      end = range[1];
+      out[out.length - 1] = [start, end];
+    } else {
+      start = range[0];
+      end = range[1];
+      out.push(range);
+    }
   }
   return out;
 }
