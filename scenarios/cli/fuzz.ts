@@ -115,7 +115,7 @@ function print(document: FuzzDocument, context: CommandContext): void {
   }
   if (Object.keys(document.silentDamage).length > 0) {
     lines.push(
-      `silent damage, all of it by a change to bytes that nothing checks: ${countsText(document.silentDamage)}`,
+      `silent damage, by what is behind it: ${countsText(document.silentDamage)}`,
     );
   }
   for (const [i, { what, afterRuns, seconds, seed, path, steps }] of found.entries()) {

@@ -26,7 +26,7 @@ export interface FuzzDocument {
   readonly verdicts: Readonly<Partial<Record<Verdict, number>>>;
   /** Runs that showed each known bug. */
   readonly knownBugs: Readonly<Record<string, number>>;
-  /** Runs with damage that no kernel mentioned, by the changed fields behind it. */
+  /** Runs with damage that no kernel mentioned, by what is behind it: changed fields, and known bugs. */
   readonly silentDamage: Readonly<Record<string, number>>;
   /** The bugs that were looked for. */
   readonly found: readonly FoundBug[];
@@ -129,7 +129,7 @@ class Campaign {
       secondPhases: trials.filter(({ secondPhase }) => secondPhase).length,
       verdicts: count(({ verdict }) => (verdict === undefined ? [] : [verdict])),
       knownBugs: count(({ known }) => known),
-      silentDamage: count(({ kind, fields }) => (kind === 'silent' ? fields : [])),
+      silentDamage: count(({ verdict, fields, known }) => (verdict === 'corrupt' ? [...fields, ...known] : [])),
       found: this.#found,
       missing: [...this.#wanted],
       violation: answer !== undefined && 'finding' in answer ? answer.finding : null,

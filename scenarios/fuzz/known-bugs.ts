@@ -279,10 +279,9 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     seen: 'its pages are with the page allocator, or nothing is left for it',
     spoils: (evidence, symptom) =>
       overJumps(evidence, symptom, (jump, pages) =>
-        wholeBlocks(symptom.object, intersect(pages, tooLarge(jump, evidence.page.sizeBytes))),
+        wholeBlocks(symptom.object, intersect(pages, tooLarge(evidence, jump))),
       ),
-    accounts: (evidence, symptom) =>
-      jumpsBefore(evidence, symptom).some((jump) => tooLarge(jump, evidence.page.sizeBytes).length > 0),
+    accounts: (evidence, symptom) => jumpsBefore(evidence, symptom).some((jump) => tooLarge(evidence, jump).length > 0),
   },
   {
     name: 'large-block-refused',
@@ -454,9 +453,11 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
   },
 ];
 
-function tooLarge(jump: Jump, pageBytes: number): Intervals {
+function tooLarge(evidence: Evidence, jump: Jump): Intervals {
   if (!jump.next.quirks.retrieveSizeIsInt || jump.outcome === 'cold-boot') return NONE;
-  return blocksWhere(jump, (order) => 2 ** order * pageBytes >= LARGE_BLOCK_BYTES);
+  // There the map itself says nonsense.
+  if (missesLevel(evidence, jump)) return NONE;
+  return blocksWhere(jump, (order) => 2 ** order * evidence.page.sizeBytes >= LARGE_BLOCK_BYTES);
 }
 
 function forgotAll({ old, refusals }: Jump): boolean {

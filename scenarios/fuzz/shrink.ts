@@ -8,7 +8,7 @@ import { type Trial, tryPlan } from './try-plan.ts';
  */
 
 /** Candidates that may be tried before the smallest so far is good enough. */
-const MAX_TRIES = 500;
+const MAX_TRIES = 250;
 
 /** The smallest scenario, and how to get at it again. */
 export interface Shrunk {

@@ -51,6 +51,35 @@ test('a bug explains the pages that it spoilt, and no others', () => {
   expect(tryPlan({ ...BAD, steps })).toMatchObject({ kind: 'violation', what: expect.stringContaining('there,') });
 });
 
+/** A handover from one release to another, with pages of order 0 all over memory. */
+function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
+  return {
+    name: `${from} to ${to}`,
+    seed: 1,
+    machine: { pageSize, memory: '1G' },
+    kernel: { release: from, cmdline: 'kho=on liveupdate=on kho_scratch=32M,32M,32M' },
+    steps: [
+      { 'preserve folios': { order: 0, count: 300, scatter: true, as: 'all-over' } },
+      { 'preserve folios': { order: 3, count: 10, as: 'few' } },
+      { kexec: { release: to } },
+    ],
+  };
+}
+
+test.each([
+  ['6.17.8', '6.17.9', '4K', ['bitmap-size-read-large'], 'crashed'],
+  ['6.17.9', '6.17.8', '4K', ['bitmap-size-read-small'], 'corrupt'],
+  ['6.17.9', '6.18', '4K', [], 'intact'],
+  ['6.19', '7.0', '4K', ['no-flb-node'], 'crashed'],
+  ['7.0', '6.19', '4K', [], 'intact'],
+  ['7.1-rc5', '7.1', '4K', [], 'intact'],
+  ['7.1-rc5', '7.1', '16K', ['missing-level'], 'crashed'],
+  ['7.1', '7.2', '4K', [], 'refused'],
+  ['7.2', '7.3', '4K', [], 'intact'],
+])('from %s to %s with pages of %s it is as the contracts say', (from, to, pageSize, known, verdict) => {
+  expect(tryPlan(between(from, to, pageSize))).toMatchObject({ known, verdict });
+});
+
 test('what is looked for is shrunk to the steps that matter, and the path leads there again', () => {
   const isInside = (plan: FuzzPlan) => plan.steps.some((step) => fieldOf(stepOf(step).spec, 'at') === 'scratch');
   const seed = Array.from({ length: 400 }, (_, i) => i).find((each) => isInside(fuzzPlan(each)));
