@@ -25,7 +25,8 @@ function writeTo(fd: number, text: string): void {
 const terminal: Terminal = {
   stdout: (text) => writeTo(1, text),
   stderr: (text) => writeTo(2, text),
-  interactive: process.stderr.isTTY === true,
+  // A dumb terminal does not know the codes that take a bar away again.
+  interactive: process.stderr.isTTY === true && process.env['TERM'] !== 'dumb',
   env: process.env,
 };
 
