@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { declareFactoryPlugin, PluginKind } from '@stryker-mutator/api/plugin';
 import {
   DryRunStatus,
@@ -13,6 +14,13 @@ import { chosenModule } from './modules.mjs';
 
 /** In the sandbox, which goes away with the run. */
 const DURATIONS = '.durations.json';
+/** Holds the mutant that made the last worker be ended; see watchdog.mjs. */
+const ENDLESS = '.endless';
+/** Tests that take more ms of CPU are left out, as every survivor would pay for them: the score can but be lower. */
+const MOST_MS = 1000;
+/** In ms of CPU: what a mutant may use beyond some times what its tests use without it. */
+const SPARE_MS = 4000;
+const PATIENCE = 5;
 const SHIM = fileURLToPath(new URL('./vitest-in-process.mjs', import.meta.url));
 const CAPPED = fileURLToPath(new URL('./fast-check-capped.mjs', import.meta.url));
 
@@ -28,6 +36,10 @@ class InProcessRunner {
   #namespace;
   /** By test id, in ms, of the run without mutants. In a file too, for the worker that follows one that hung. */
   #durations = new Map();
+  /** How often each test was the one that noticed: those are tried early. */
+  #kills = new Map();
+  /** Mutant under test (-1: none), and the CPU time of the process at which it is endless. */
+  #shared = new Int32Array(new SharedArrayBuffer(8)).fill(-1);
 
   constructor(namespace) {
     this.#namespace = globalThis[namespace] ??= {};
@@ -52,6 +64,9 @@ class InProcessRunner {
         ],
       },
     });
+    new Worker(new URL('./watchdog.mjs', import.meta.url), {
+      workerData: { shared: this.#shared.buffer, file: resolve(ENDLESS) },
+    }).unref();
     await this.#load();
     const known = await readFile(DURATIONS, 'utf8').catch(() => '[]');
     this.#durations = new Map(JSON.parse(known));
@@ -95,8 +110,7 @@ class InProcessRunner {
       const result = await this.#run(test);
       this.#namespace.currentTestId = undefined;
       this.#durations.set(test.id, result.timeSpentMs);
-      const { most = Number.POSITIVE_INFINITY } = chosenModule();
-      if (result.timeSpentMs > most)
+      if (result.timeSpentMs > MOST_MS)
         process.stderr.write(`left out, ${Math.round(result.timeSpentMs)} ms: ${test.id}\n`);
       else tests.push(result);
     }
@@ -112,6 +126,8 @@ class InProcessRunner {
   }
 
   async mutantRun(options) {
+    const endless = await readFile(ENDLESS, 'utf8').catch(() => '');
+    if (endless === options.activeMutant.id) return { status: MutantRunStatus.Timeout, reason: 'too much CPU' };
     const isStatic = options.mutantActivation === 'static';
     if (isStatic) {
       this.#namespace.activeMutant = options.activeMutant.id;
@@ -143,7 +159,13 @@ class InProcessRunner {
   async #runWith({ activeMutant, testFilter, hitLimit }) {
     const wanted = testFilter === undefined ? undefined : new Set(testFilter);
     const chosen = this.#registry.tests.filter((test) => wanted?.has(test.id) ?? true);
-    chosen.sort((a, b) => (this.#durations.get(a.id) ?? 0) - (this.#durations.get(b.id) ?? 0));
+    const duration = (test) => this.#durations.get(test.id) ?? 0;
+    const worth = (test) => (duration(test) + 0.1) / (1 + (this.#kills.get(test.id) ?? 0));
+    chosen.sort((a, b) => worth(a) - worth(b));
+    const { user, system } = process.cpuUsage();
+    const usual = chosen.reduce((sum, test) => sum + duration(test), 0);
+    this.#shared[1] = (user + system) / 1000 + SPARE_MS + PATIENCE * usual;
+    this.#shared[0] = Number(activeMutant.id);
     const namespace = this.#namespace;
     namespace.hitCount = 0;
     namespace.hitLimit = hitLimit;
@@ -155,10 +177,12 @@ class InProcessRunner {
       results.push(result);
       if (result.status === TestStatus.Failed) {
         failed = test;
+        this.#kills.set(test.id, (this.#kills.get(test.id) ?? 0) + 1);
         break;
       }
     }
     namespace.activeMutant = undefined;
+    this.#shared[0] = -1;
     return { results, failed, timeout: determineHitLimitReached(namespace.hitCount, hitLimit) };
   }
 

@@ -1,6 +1,6 @@
 /**
  * The five modules whose tests are themselves tested: what is mutated, and the test files that are to notice.
- * Each mutant runs the tests that reach it, the quick ones first. `most`: how long one may take, in ms of CPU.
+ * Each mutant runs the tests that reach it, the quick ones first.
  */
 export const MODULES = {
   'chunk-list': {
@@ -18,16 +18,21 @@ export const MODULES = {
     ),
   },
   radix: {
-    mutate: ['kernel/kho/radix-*.ts', 'kernel/kho/geometry.ts'],
-    tests: ['geometry', 'radix-audit', 'radix-run', 'radix-tiny', 'radix-tree'].map(
-      (name) => `test/kernel/kho/${name}.test.ts`,
-    ),
+    mutate: ['radix-*', 'geometry', 'leaf-places', 'table-links'].map((name) => `kernel/kho/${name}.ts`),
+    tests: [
+      ...['geometry', 'radix-audit', 'radix-run', 'radix-tiny', 'radix-tree'].map(
+        (name) => `test/kernel/kho/${name}.test.ts`,
+      ),
+      'test/scenarios/replay/radix.test.ts',
+    ],
   },
   memblock: {
     mutate: ['machine/memblock/*.ts'],
-    // Tests that walk through all small states take seconds: without them a mutant is quick, and the score no better.
-    most: 1500,
-    tests: ['cases', 'memblock', 'model'].map((name) => `test/machine/memblock/${name}.test.ts`),
+    // What the kernel's own memblock did is in traces.
+    tests: [
+      ...['cases', 'memblock', 'model'].map((name) => `test/machine/memblock/${name}.test.ts`),
+      'test/scenarios/replay/memory.test.ts',
+    ],
   },
 };
 
