@@ -205,7 +205,6 @@ export class KhoBlockSet implements EntryTable {
         return entry(i++);
       },
       prev: () => {
-        if (blocks[at] === undefined) return undefined;
         if (i === 0) {
           if (at === 0) return undefined;
           at--;

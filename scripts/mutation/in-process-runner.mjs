@@ -18,9 +18,19 @@ const DURATIONS = '.durations.json';
 const ENDLESS = '.endless';
 /** Tests that take more ms of CPU are left out, as every survivor would pay for them: the score can but be lower. */
 const MOST_MS = 1000;
+/**
+ * In ms of CPU: how much testing a mutant gets before it counts as a survivor. The tests that noticed most for their
+ * time come first, so a small budget makes a run quick, and its score hardly lower, never higher.
+ */
+const BUDGET_MS = Number(process.env.KHOSIM_MUTATION_BUDGET ?? Number.POSITIVE_INFINITY);
+/** Evaluations of mutated code that a test may make beyond some times what it makes without a mutant. */
+const SPARE_STEPS = 300_000;
+const PATIENCE = 10;
 /** In ms of CPU: what a mutant may use beyond some times what its tests use without it. */
-const SPARE_MS = 4000;
-const PATIENCE = 5;
+const SPARE_MS = 10_000;
+
+/** Thrown out of an endless loop. */
+class Endless extends Error {}
 const SHIM = fileURLToPath(new URL('./vitest-in-process.mjs', import.meta.url));
 const CAPPED = fileURLToPath(new URL('./fast-check-capped.mjs', import.meta.url));
 
@@ -41,8 +51,24 @@ class InProcessRunner {
   /** Mutant under test (-1: none), and the CPU time of the process at which it is endless. */
   #shared = new Int32Array(new SharedArrayBuffer(8)).fill(-1);
 
+  /** Evaluations of mutated code since the test began, and how many there may be; usual ones by test id. */
+  #steps = 0;
+  #mostSteps = Number.POSITIVE_INFINITY;
+  #usualSteps = new Map();
+
   constructor(namespace) {
     this.#namespace = globalThis[namespace] ??= {};
+    // Mutated code asks at each place which mutant is on, so every loop in it can be counted, and ended, here.
+    let active;
+    Object.defineProperty(this.#namespace, 'activeMutant', {
+      get: () => {
+        if (++this.#steps > this.#mostSteps) throw new Endless('too many steps');
+        return active;
+      },
+      set: (id) => {
+        active = id;
+      },
+    });
   }
 
   capabilities() {
@@ -69,7 +95,10 @@ class InProcessRunner {
     }).unref();
     await this.#load();
     const known = await readFile(DURATIONS, 'utf8').catch(() => '[]');
-    this.#durations = new Map(JSON.parse(known));
+    for (const [id, duration, steps] of JSON.parse(known)) {
+      this.#durations.set(id, duration);
+      this.#usualSteps.set(id, steps);
+    }
   }
 
   async #load() {
@@ -94,12 +123,14 @@ class InProcessRunner {
       return (user + system) / 1000;
     };
     const result = { id: test.id, name: test.name, fileName: resolve(test.file) };
+    this.#steps = 0;
     try {
       await test.body();
       return { ...result, status: TestStatus.Success, timeSpentMs: spent() };
     } catch (error) {
       const failureMessage = error instanceof Error ? error.message : String(error);
-      return { ...result, status: TestStatus.Failed, failureMessage, timeSpentMs: spent() };
+      const endless = this.#steps > this.#mostSteps;
+      return { ...result, status: TestStatus.Failed, failureMessage, timeSpentMs: spent(), endless };
     }
   }
 
@@ -110,11 +141,15 @@ class InProcessRunner {
       const result = await this.#run(test);
       this.#namespace.currentTestId = undefined;
       this.#durations.set(test.id, result.timeSpentMs);
+      this.#usualSteps.set(test.id, this.#steps);
       if (result.timeSpentMs > MOST_MS)
         process.stderr.write(`left out, ${Math.round(result.timeSpentMs)} ms: ${test.id}\n`);
       else tests.push(result);
     }
-    await writeFile(DURATIONS, JSON.stringify([...this.#durations]));
+    await writeFile(
+      DURATIONS,
+      JSON.stringify([...this.#durations].map(([id, ms]) => [id, ms, this.#usualSteps.get(id)])),
+    );
     const { perTest, ...coverage } = this.#namespace.mutantCoverage;
     const kept = new Set(tests.map(({ id }) => id));
     const covered = Object.entries(perTest).filter(([id]) => kept.has(id));
@@ -172,18 +207,25 @@ class InProcessRunner {
     namespace.activeMutant = activeMutant.id;
     const results = [];
     let failed;
+    let timeout;
+    let spent = 0;
     for (const test of chosen) {
+      if (spent > BUDGET_MS) break;
+      this.#mostSteps = SPARE_STEPS + PATIENCE * (this.#usualSteps.get(test.id) ?? 0);
       const result = await this.#run(test);
       results.push(result);
+      spent += result.timeSpentMs;
       if (result.status === TestStatus.Failed) {
+        if (result.endless) timeout = { status: DryRunStatus.Timeout, reason: 'too many steps' };
         failed = test;
         this.#kills.set(test.id, (this.#kills.get(test.id) ?? 0) + 1);
         break;
       }
     }
     namespace.activeMutant = undefined;
+    this.#mostSteps = Number.POSITIVE_INFINITY;
     this.#shared[0] = -1;
-    return { results, failed, timeout: determineHitLimitReached(namespace.hitCount, hitLimit) };
+    return { results, failed, timeout: timeout ?? determineHitLimitReached(namespace.hitCount, hitLimit) };
   }
 
   async dispose() {

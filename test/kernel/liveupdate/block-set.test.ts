@@ -114,6 +114,13 @@ describe.each(PAGE_SIZES)('a block set with $name pages', (page) => {
     expect([set.isEmpty, kernel.kho.blocks.size]).toEqual([true, 0]);
   });
 
+  it('needs no fault injector', () => {
+    const { memory, kho, log, abi } = boot(page);
+    const header = abi.struct('kho_block_header_ser');
+    const set = new KhoBlockSet({ memory, kho, log, header, blockSizeBytes: page.sizeBytes }, FILE_BYTES);
+    expect(set.grow(1)).toBe(0);
+  });
+
   it('warns of entries that no block can hold', () => {
     const kernel = boot(page);
     const set = setOf(kernel, page.sizeBytes);
