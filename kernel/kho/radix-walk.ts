@@ -346,8 +346,11 @@ function listSetWords(
   const nrGrouped = nrWords & ~3;
   for (let i = 0; i < nrGrouped; i += 4) {
     const at = offset + i;
-    const any =
-      (words[at] as number) | (words[at + 1] as number) | (words[at + 2] as number) | (words[at + 3] as number);
+    const a = words[at] as number;
+    const b = words[at + 1] as number;
+    const c = words[at + 2] as number;
+    const d = words[at + 3] as number;
+    const any = a | b | c | d;
     groups[nrGroups] = i;
     nrGroups += (any | -any) >>> 31;
   }
