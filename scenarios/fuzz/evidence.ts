@@ -12,6 +12,7 @@ import type { Outcome, RunResult } from '../run/result.ts';
 import type { KernelEntry, RunState } from '../run/run-state.ts';
 import { runScenarioAtLength } from '../run/runner.ts';
 import type { ConfigSpec, StepSpec } from '../run/schema.ts';
+import { LAST_OBJECT } from './plan.ts';
 
 /*
  * What is known of a run when it is over: what each jump carried, as the old kernel recorded it, and everything that the
@@ -79,8 +80,12 @@ export type Symptom =
       readonly name: string;
       readonly text: string;
     }
+  /** Memory that was set aside for nobody. */
+  | { readonly kind: 'phantom'; readonly kernel: number; readonly text: string }
   /** A step that came to another end than it must. */
   | { readonly kind: 'step'; readonly kernel: number; readonly step: number; readonly text: string }
+  /** The handover without faults did not come good. */
+  | { readonly kind: 'second-phase'; readonly kernel: number; readonly text: string }
   /** A handover that was taken over, and had to be refused, or the other way round. */
   | { readonly kind: 'start'; readonly kernel: number; readonly text: string };
 
@@ -268,11 +273,24 @@ export function collectEvidence(scenario: Scenario, page: PageSize): Evidence {
       const text = `${kind === 'wrongState' ? 'another order or count' : kind}: ${object.name}, ${pages.describe(page.sizeBytes)}`;
       collector.symptoms.push({ kind: 'pages', kernel: entry.number, what: kind, object, pages: ranges, text });
     }
+    if (entry.phantom.first !== undefined) {
+      const text = `set aside, and preserved by nobody: ${entry.phantom.describe(page.sizeBytes)}`;
+      collector.symptoms.push({ kind: 'phantom', kernel: entry.number, text });
+    }
     if (entry.outcome === 'panic' || entry.outcome === 'oops') {
       const inBoot = entry.kernel.start.kind === entry.outcome;
       const text = `kernel ${entry.number}: ${entry.outcome}: ${entry.reason}`;
       collector.symptoms.push({ kind: 'crash', kernel: entry.number, inBoot, text });
     }
+  }
+  const secondPhase =
+    result.steps.at(-1)?.result === 'ok' &&
+    state.kernels.slice(-2).every((entry) => entry.kernel.context.faults.fired.length === 0);
+  const last = result.objects.find((object) => object.name === LAST_OBJECT);
+  if (secondPhase && last?.state === 'untested') {
+    // Damage and loss are in the ledger; this is the rest: it could not be preserved at all.
+    const text = `the handover without faults: '${LAST_OBJECT}' is not preserved`;
+    collector.symptoms.push({ kind: 'second-phase', kernel: Math.max(state.kernels.length - 1, 1), text });
   }
   const { banks } = state.machine.map;
   return {
@@ -284,9 +302,7 @@ export function collectEvidence(scenario: Scenario, page: PageSize): Evidence {
     foreign: collector.foreign,
     freed: collector.freed,
     strayWrites: union(collector.strayWrites),
-    secondPhase:
-      result.steps.at(-1)?.result === 'ok' &&
-      state.kernels.slice(-2).every((entry) => entry.kernel.context.faults.fired.length === 0),
+    secondPhase,
     nidOf: (pfn) => {
       const phys = pfn * page.sizeBytes;
       return banks.find(({ base, sizeBytes }) => phys >= base && phys < base + sizeBytes)?.nid ?? 0;

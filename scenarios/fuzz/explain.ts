@@ -40,6 +40,7 @@ function changesIn({ jumps }: Evidence): Change[] {
 function leadsTo({ to, field }: Change, symptom: Symptom): boolean {
   if (to > symptom.kernel) return false;
   if (symptom.kind === 'crash') return field.follows.has('crash');
+  if (symptom.kind === 'phantom') return to === symptom.kernel && field.follows.has('pages');
   if (symptom.kind !== 'client') return false;
   return field.follows.has('client') && (field.client === undefined || field.client === symptom.name);
 }

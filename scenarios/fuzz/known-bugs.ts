@@ -421,6 +421,21 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(losesDeferred),
   },
   {
+    name: 'scratch-not-cma',
+    releases: '6.16 to 7.1, with DEFERRED_STRUCT_PAGE_INIT',
+    condition: 'a kernel with deferred struct pages took a handover over',
+    what: 'their initialisation forgets that scratch is CMA: whoever asks the page allocator may be given scratch',
+    seen: 'preserving fresh memory is refused where overlap is checked (KHO itself panics of it), and overwritten where not',
+    accounts: ({ state }, symptom) => {
+      const { context } = state.kernels[symptom.kernel - 1]?.kernel ?? {};
+      const isAffected =
+        context?.kho.isKhoBoot === true &&
+        context.config.DEFERRED_STRUCT_PAGE_INIT &&
+        context.release.quirks.deferredInitForgetsCma;
+      return isAffected && (symptom.kind === 'second-phase' || /frees scratch a second time/.test(symptom.text));
+    },
+  },
+  {
     name: 'double-restore',
     releases: '6.16, 6.17',
     condition: 'a block is restored twice, or was never handed over',
