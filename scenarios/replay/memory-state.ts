@@ -178,6 +178,8 @@ export class MemoryReplay {
     const array = this.#abandonedArray;
     if (array === undefined) return this.#areas;
     if (array.phys === 0) throw new MachineFault('read', 0);
+    // Its memory may be a region array by now.
+    this.memblock.writeArrays(this.memory);
     return readScratchArray(this.memory, this.#entry, array.phys, array.nrEntries * this.#entry.sizeBytes);
   }
 
