@@ -19,18 +19,15 @@ export const MODULES = {
   },
   radix: {
     mutate: ['radix-*', 'geometry', 'leaf-places', 'table-links'].map((name) => `kernel/kho/${name}.ts`),
-    tests: [
-      ...['geometry', 'radix-audit', 'radix-results', 'radix-run', 'radix-tiny', 'radix-tree'].map(
-        (name) => `test/kernel/kho/${name}.test.ts`,
-      ),
-      'test/scenarios/replay/radix.test.ts',
-    ],
+    tests: ['geometry', 'radix-audit', 'radix-results', 'radix-run', 'radix-tiny', 'radix-tree'].map(
+      (name) => `test/kernel/kho/${name}.test.ts`,
+    ),
   },
   memblock: {
     mutate: ['machine/memblock/*.ts'],
     // What the kernel's own memblock did is in traces.
     tests: [
-      ...['cases', 'memblock', 'model'].map((name) => `test/machine/memblock/${name}.test.ts`),
+      ...['cases', 'edges', 'free-ranges', 'memblock', 'model'].map((name) => `test/machine/memblock/${name}.test.ts`),
       'test/scenarios/replay/memory.test.ts',
     ],
   },
