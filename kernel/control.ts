@@ -8,6 +8,7 @@ export interface SubtreeState {
   readonly sizeBytes: number;
 }
 
+/** A preserved file of a session, as a session file shows it. */
 export interface FileState {
   /** `0x`-hex: tokens may be any u64. */
   readonly token: string;
@@ -15,6 +16,7 @@ export interface FileState {
   readonly retrieved: boolean;
 }
 
+/** A session and its files. */
 export interface SessionState {
   readonly name: string;
   readonly direction: 'outgoing' | 'incoming';

@@ -8,6 +8,7 @@ import type { PhysAddr } from './units.ts';
 /** The two architectures that KHO runs on in khosim. */
 export type Arch = 'arm64' | 'x86_64';
 
+/** Every architecture, in the order of lists. */
 export const ARCHES: readonly Arch[] = ['arm64', 'x86_64'];
 
 /** The four numbers that one kernel leaves for the next, beside the bytes in RAM. */

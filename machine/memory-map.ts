@@ -71,13 +71,3 @@ export function nodesWithMemory(map: MemoryMap): number[] {
 export function onlineNodes(map: MemoryMap): number[] {
   return ascending([...map.banks.map((bank) => bank.nid), ...map.memorylessNodes]);
 }
-
-/** All RAM of a map, in bytes. */
-export function totalRamBytes(map: MemoryMap): number {
-  return map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0);
-}
-
-/** The bank that holds an address, undefined for a hole. */
-export function bankOf(map: MemoryMap, addr: number): RamBank | undefined {
-  return map.banks.find((bank) => addr >= bank.base && addr < bank.base + bank.sizeBytes);
-}

@@ -1,4 +1,4 @@
-import { alignDown, alignUp, type Order, type Pfn, type PhysAddr } from './units.ts';
+import { alignUp, type Order, type Pfn, type PhysAddr } from './units.ts';
 
 /**
  * Everything that follows from the page shift alone. A `PageSize` is an immutable value that is made once and passed
@@ -65,10 +65,7 @@ export function physOf(page: PageSize, frame: Pfn): PhysAddr {
   return (frame * page.sizeBytes) as PhysAddr;
 }
 
-export function pageAlignDown(page: PageSize, addr: number): PhysAddr {
-  return alignDown(addr, page.sizeBytes) as PhysAddr;
-}
-
+/** The first page border at or above an address. */
 export function pageAlignUp(page: PageSize, addr: number): PhysAddr {
   return alignUp(addr, page.sizeBytes) as PhysAddr;
 }

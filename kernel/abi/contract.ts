@@ -71,6 +71,7 @@ export interface NodeSpec {
  */
 export type FdtWriting = 'sequential' | 'edited';
 
+/** How a contract's FDT is made: the header fields and sizes that its bytes depend on. */
 export interface FdtSpec {
   readonly version: number;
   readonly lastCompatibleVersion: number;

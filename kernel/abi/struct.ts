@@ -49,6 +49,7 @@ export interface FieldLayout {
   readonly doc?: string;
 }
 
+/** A struct as a compiler lays it out for one page size. */
 export interface StructLayout {
   readonly name: string;
   readonly sizeBytes: number;

@@ -26,7 +26,7 @@ export interface KernelImage {
 export const DEFAULT_IMAGE: KernelImage = { kernelBytes: 12 * MIB, initrdBytes: 4 * MIB };
 
 /** Room for the boot DT (arm64) or the zero page with its setup_data (x86). */
-export const BOOT_PARAMS_BYTES = 0x10000;
+const BOOT_PARAMS_BYTES = 0x10000;
 
 /**
  * Where firmware and boot loader put things on a cold boot: QEMU's boards, since those are what KHO is tested on.

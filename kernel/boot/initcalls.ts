@@ -21,6 +21,7 @@ export function fs(boot: Boot): void {
   if (!kho.isKhoBoot) releaseScratchAsCma(boot);
 }
 
+/** device_initcall: clients that restore or save without user space. */
 export function device(boot: Boot): void {
   for (const client of boot.clients) client.device?.();
 }

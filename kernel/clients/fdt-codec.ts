@@ -8,7 +8,7 @@ import { fdtBeginNode, fdtEndNode, fdtProperty } from '../fdt/write.ts';
 export type PropertyValue = string | number | bigint | Uint8Array;
 
 /** The bytes of a property: numbers native-endian unless the contract says otherwise, text with its NUL. */
-export function encodeProperty(spec: PropertySpec, value: PropertyValue): Uint8Array {
+function encodeProperty(spec: PropertySpec, value: PropertyValue): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (typeof value === 'string') return Uint8Array.from([...value].map((char) => char.charCodeAt(0)).concat(0));
   return encodeNumber(spec, value);

@@ -67,6 +67,7 @@ export interface FdtError {
   readonly message: string;
 }
 
+/** A property of a parsed tree. */
 export interface FdtTreeProperty {
   readonly name: string;
   /** A window into the blob. */
@@ -75,6 +76,7 @@ export interface FdtTreeProperty {
   readonly offset: number;
 }
 
+/** A node of a parsed tree, with its properties and children in the order of the blob. */
 export interface FdtTreeNode {
   /** Empty for the root. */
   readonly name: string;

@@ -134,7 +134,7 @@ export function findString(fdt: Uint8Array, start: number, size: number, string:
 }
 
 /** Appends a property and leaves its value to be written. @returns the index of the value in the buffer, or -3. */
-export function fdtPropertyPlaceholder(fdt: Uint8Array, name: string, length: number): number | FdtErr {
+function fdtPropertyPlaceholder(fdt: Uint8Array, name: string, length: number): number | FdtErr {
   const error = probeStruct(fdt);
   if (error !== 0) return error;
   const string = cString(name);

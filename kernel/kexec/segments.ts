@@ -14,6 +14,7 @@ export interface SegmentRequest {
   readonly maxAddr?: number;
 }
 
+/** A segment of a kexec image with its place in RAM. */
 export interface PlacedSegment {
   readonly name: string;
   readonly base: PhysAddr;

@@ -54,6 +54,7 @@ function chunkLayout(contract: ChunkListContract, page: PageSize): ChunkLayout {
   };
 }
 
+/** What sets a chunk list apart from another release's, and its limits. */
 export interface ChunkListOptions {
   readonly memory: PhysicalMemory;
   readonly allocator: PageAllocator;

@@ -17,6 +17,7 @@ export type RadixFindingCode =
   /** More pages or keys than the audit looks at. */
   | 'budget';
 
+/** Something wrong in a tree, and where. */
 export interface RadixFinding {
   readonly code: RadixFindingCode;
   /** Address of the slot or of the leaf's byte that is wrong; undefined for the root value. */
@@ -46,6 +47,7 @@ export interface RadixAudit {
   readonly keys: number;
 }
 
+/** How far an audit goes. */
 export interface RadixAuditOptions {
   /** Each thing that is wrong, as it is met. */
   readonly report: (finding: RadixFinding) => void;

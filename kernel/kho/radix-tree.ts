@@ -27,6 +27,7 @@ export interface NodeAllocator {
   freeNode(phys: PhysAddr): void;
 }
 
+/** What sets a tree apart from the newest kernel's, and its limits. */
 export interface RadixTreeOptions {
   /** Where WARNs go; without it they are not counted. */
   readonly log?: Pick<KernelLog, 'warnOn' | 'warnOnOnce'>;

@@ -6,6 +6,7 @@ import type { ReleaseQuirks } from '../release.ts';
 import type { Folio } from './kho.ts';
 import { KHO_PAGE_MAGIC } from './retrieve.ts';
 
+/** What restoring works on. */
 export interface RestoreDeps {
   readonly page: PageSize;
   readonly pages: PageStates;

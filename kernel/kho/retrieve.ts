@@ -10,6 +10,7 @@ import { bigOf, shr64 } from './u64.ts';
 /** `KHOP`: what stands in the upper half of page->private of a preserved block's head, from 6.18 on. */
 export const KHO_PAGE_MAGIC = 0x4b48_4f50;
 
+/** What the retrieving walk works on. */
 export interface RetrieveDeps {
   readonly memblock: Memblock;
   readonly pages: Pick<PageStates, 'hasStructPage' | 'setPrivate' | 'setPrivateRange'>;

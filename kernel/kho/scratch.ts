@@ -21,6 +21,7 @@ export interface ReservedScratch {
   readonly areas: readonly ScratchArea[];
 }
 
+/** What reserving scratch came to. */
 export interface ScratchReservation extends ScratchSizing {
   readonly memory: PhysicalMemory;
   /** struct kho_scratch of the release. */

@@ -30,8 +30,9 @@ export interface VmallocPreservation {
 }
 
 /** A descriptor that describes nothing. */
-export const NO_VMALLOC: VmallocPreservation = { first: 0 as PhysAddr, totalPages: 0, flags: 0, order: 0 };
+const NO_VMALLOC: VmallocPreservation = { first: 0 as PhysAddr, totalPages: 0, flags: 0, order: 0 };
 
+/** What preserving a vmalloc area needs of a kernel. */
 export interface VmallocContext extends MmContext {
   readonly kho: Kho;
   readonly abi: CompiledAbi;

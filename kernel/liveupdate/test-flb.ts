@@ -4,7 +4,7 @@ import type { FileHandler } from './file-handler.ts';
 import type { Flb, FlbRegistry } from './flb.ts';
 
 /** Data of the first test FLB; the others count up (lib/tests/liveupdate.c). */
-export const TEST_FLB_DATA = 0xfeed_f00d_cafe_bee0n;
+const TEST_FLB_DATA = 0xfeed_f00d_cafe_bee0n;
 
 const NR_TEST_FLBS = 3;
 

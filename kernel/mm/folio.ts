@@ -52,7 +52,7 @@ export function isCma(pages: PageStates, folio: Folio): boolean {
 }
 
 /** Copies whole frames. What a fill gave its content stays free of charge. */
-export function copyFrames(memory: PhysicalMemory, from: Pfn, to: Pfn, nrPages: number): void {
+function copyFrames(memory: PhysicalMemory, from: Pfn, to: Pfn, nrPages: number): void {
   let done = 0;
   while (done < nrPages) {
     const source = (from + done) as Pfn;

@@ -31,6 +31,7 @@ export interface FrameRun {
   readonly nrPages: number;
 }
 
+/** How pages are asked for. */
 export interface AllocOptions {
   /** Fill with zeroes (__GFP_ZERO). */
   readonly zero?: boolean;

@@ -63,6 +63,7 @@ export interface PageRun {
   readonly state: PageState;
 }
 
+/** How page states are kept. */
 export interface PageStatesOptions {
   /**
    * Bytes of a memory section, a power of two. A kernel with SPARSEMEM_VMEMMAP has struct pages for whole sections

@@ -28,6 +28,7 @@ const ALL_SEALS = 0x3f;
 /** One or more of `Seal`, or-ed. */
 export type Seals = number;
 
+/** How a file allocates. */
 export interface ShmemOptions {
   /** 0 (sealing allowed) unless given; a memfd made without MFD_ALLOW_SEALING has SEAL. */
   readonly seals?: Seals;

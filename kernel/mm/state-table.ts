@@ -10,6 +10,7 @@ export interface StateTable {
   buckets: Uint32Array;
 }
 
+/** A table that knows one state: all zero, number 0. */
 export function makeStateTable(): StateTable {
   const table = { words: new Uint32Array(4 * 64), nrStates: 0, buckets: new Uint32Array(128) };
   internState(table, 0, 0, 0, 0);

@@ -5,6 +5,7 @@ import type { MmContext } from './folio.ts';
 export const VM_ALLOC = 0x2;
 export const VM_ALLOW_HUGE_VMAP = 0x400;
 
+/** How an area is allocated. */
 export interface VmallocOptions {
   /** Fill with zeroes (vzalloc, vcalloc). */
   readonly zero?: boolean;

@@ -3,6 +3,7 @@ import type { RamBank } from '../memory-map.ts';
 import type { PageSize } from '../page-size.ts';
 import type { ByteSource } from './byte-source.ts';
 
+/** What a captured memory was read from. */
 export type ImageFormat = 'khosim-sparse-1' | 'elf-core' | 'raw' | 'debugfs';
 
 /** A piece of RAM that an image carries: `sizeBytes` at `phys`, of which the first `storedBytes` are in the source. */

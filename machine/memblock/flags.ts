@@ -29,8 +29,6 @@ export const PHYS_ADDR_MAX = 2 ** 64;
 
 /** `end` of an allocation: up to the current limit. */
 export const MEMBLOCK_ALLOC_ACCESSIBLE = 0;
-/** `end` of an allocation: no limit at all. */
-export const MEMBLOCK_ALLOC_ANYWHERE = PHYS_ADDR_MAX;
 /** Like ACCESSIBLE; the kernel's leak tracer is told nothing. */
 export const MEMBLOCK_ALLOC_NOLEAKTRACE = 1;
 /** The low limit of architectures that set none (ARCH_LOW_ADDRESS_LIMIT): the last byte below 4 GiB. */

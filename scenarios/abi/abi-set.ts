@@ -12,10 +12,12 @@ export function contractsIn(set: AbiSet): readonly Contract[] {
   return Object.values(set).filter((contract) => contract !== undefined);
 }
 
+/** Contracts by their area. */
 export function setOf(contracts: readonly Contract[]): AbiSet {
   return Object.fromEntries(contracts.map((contract) => [contract.area, contract]));
 }
 
+/** What a release reads and writes. */
 export function setOfRelease(release: Release): AbiSet {
   return setOf(contractsOf(release));
 }

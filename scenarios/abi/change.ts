@@ -36,6 +36,7 @@ export interface Change {
 /** What one thing's difference means, before it is known which string covers it. */
 export type Finding = Omit<Change, 'area' | 'string' | 'bumped'>;
 
+/** Whether a part of a document has parts of its own. */
 export function isRecord(value: unknown): value is { [key: string]: Plain } {
   return typeof value === 'object' && value !== null;
 }
@@ -63,10 +64,12 @@ export function differing(from: Plain | undefined, to: Plain | undefined): { pag
   return changed.length === 0 || changed.length === pages.length ? {} : { pageSizes: changed };
 }
 
+/** Whether two parts of documents say the same. */
 export function same(from: Plain | undefined, to: Plain | undefined): boolean {
   return JSON.stringify(from) === JSON.stringify(to);
 }
 
+/** The part of a document that a path leads to, undefined where there is none. */
 export function at(value: Plain | undefined, path: readonly string[]): Plain | undefined {
   let current = value;
   for (const key of path) current = isRecord(current) ? current[key] : undefined;

@@ -5,6 +5,7 @@ import { atStake, type HandoverProver, NO_PROVER, type Proof } from './prover.ts
 import type { Subject } from './subject.ts';
 import { judge, type StringVerdict, type Verdict } from './verdict.ts';
 
+/** What `checkAbi` uses besides the two subjects. */
 export interface CheckOptions {
   /** A folder of golden files to compare with, or to record into. */
   readonly golden?: string | undefined;

@@ -107,7 +107,7 @@ function readGolden(file: string): Golden | undefined {
 }
 
 /** One finding as a sentence. */
-export function inWords({ path, kind, from, to, pageSizes }: Finding): string {
+function inWords({ path, kind, from, to, pageSizes }: Finding): string {
   const where = pageSizes === undefined ? '' : ` (${pageSizes.join(', ')})`;
   switch (kind) {
     case 'added':

@@ -103,7 +103,7 @@ function showContract(contract: Contract, subject: Subject, abi: CompiledAbi): S
 }
 
 /** A contract's constants by name; those of a radix tree under the kernel's names. */
-export function namedConstants(contract: Contract, page: PageSize): Record<string, number> {
+function namedConstants(contract: Contract, page: PageSize): Record<string, number> {
   const constants = constantsOf(contract, page);
   const named: Record<string, number> = {};
   if (contract.area === 'map' && contract.format === 'chunk-list') {

@@ -16,6 +16,7 @@ export interface BootSubject {
   readonly knownFiles: readonly (readonly [string, string])[];
 }
 
+/** The kernel that is booted on an image. */
 export interface BootImageOptions {
   readonly release: Release;
   readonly cmdline: string;

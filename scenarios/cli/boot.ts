@@ -37,7 +37,7 @@ export const run: CommandRun = (args, options, context) => {
 };
 
 /** A release by name; undefined when none was asked for. @throws InputError for one that khosim does not know. */
-export function releaseOption(name: string | undefined): Release | undefined {
+function releaseOption(name: string | undefined): Release | undefined {
   if (name === undefined) return undefined;
   const release = releaseByName(name);
   if (release !== undefined) return release;
@@ -51,7 +51,7 @@ export function releaseOption(name: string | undefined): Release | undefined {
  * Build options, `NAME=y`, `NAME=n` or `NAME=NUMBER`; a leading CONFIG_ is dropped.
  * @throws InputError for an unknown name or a value that it does not take.
  */
-export function parseConfig(texts: readonly string[], page: PageSize): Partial<KernelConfig> {
+function parseConfig(texts: readonly string[], page: PageSize): Partial<KernelConfig> {
   const known = defaultConfig(page);
   const config: Record<string, boolean | number> = {};
   for (const text of texts) {

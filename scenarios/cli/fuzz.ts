@@ -114,9 +114,7 @@ function print(document: FuzzDocument, context: CommandContext): void {
     if (times !== undefined) lines.push(`  known bug ${name}, in ${times}`, `    ${what}`);
   }
   if (Object.keys(document.silentDamage).length > 0) {
-    lines.push(
-      `silent damage, by what is behind it: ${countsText(document.silentDamage)}`,
-    );
+    lines.push(`silent damage, by what is behind it: ${countsText(document.silentDamage)}`);
   }
   for (const [i, { what, afterRuns, seconds, seed, path, steps }] of found.entries()) {
     lines.push(

@@ -11,7 +11,7 @@ const PINO_LEVEL: Readonly<Record<LogLevel, Level>> = {
 };
 
 /** `[    1.234567]`, as dmesg shows a time. @param microseconds since the kernel started. */
-export function dmesgTime(microseconds: number): string {
+function dmesgTime(microseconds: number): string {
   const whole = Math.floor(microseconds);
   const seconds = String(Math.floor(whole / 1e6)).padStart(5);
   return `[${seconds}.${String(whole % 1e6).padStart(6, '0')}]`;

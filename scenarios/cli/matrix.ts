@@ -51,7 +51,7 @@ function workloadNamed(name: string): WorkloadName {
 }
 
 /** `I/N`, 1-based. @throws InputError for anything else. */
-export function parseShard(text: string | undefined): readonly [number, number] | undefined {
+function parseShard(text: string | undefined): readonly [number, number] | undefined {
   if (text === undefined) return undefined;
   const match = /^([0-9]+)\/([0-9]+)$/.exec(text);
   const index = Number(match?.[1] ?? 0);

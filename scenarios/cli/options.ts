@@ -73,7 +73,7 @@ export function parseWholeNumber(what: string, text: string, min: number, max: n
 }
 
 /** Reads a page size given to `what`. @throws InputError for a size that no kernel has. */
-export function parsePageSize(what: string, text: string): PageSize {
+function parsePageSize(what: string, text: string): PageSize {
   const size = pageSizeByName(text) ?? (/^\d+$/.test(text) ? pageSizeByBytes(Number(text)) : undefined);
   if (size === undefined) {
     const names = PAGE_SIZES.map((page) => page.name).join(', ');

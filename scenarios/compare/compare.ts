@@ -12,6 +12,7 @@ import { smallestMachine } from './smallest.ts';
 import { type SweepResult, sweep } from './sweep.ts';
 import type { Workload } from './workloads.ts';
 
+/** How a comparison is run. */
 export interface CompareOptions {
   readonly seed?: number | undefined;
   /** Called before each part of the work, with how many are done and how many there are. */

@@ -12,7 +12,7 @@ const MIB = 2 ** 20;
 const ORDER_0 = 0 as Order;
 
 /** RAM of the machine that is filled: enough to see the page sizes change places. */
-export const SWEEP_RAM_BYTES = 64 * GIB;
+const SWEEP_RAM_BYTES = 64 * GIB;
 
 /** What is left free for tree pages. */
 const SPARE_BYTES = 64 * MIB;

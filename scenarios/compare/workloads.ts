@@ -8,7 +8,7 @@ import { nearest } from '../run/nearest.ts';
 import { BULK_WORKLOADS, type BulkWorkload } from './bulk.ts';
 
 /** The workload that is nothing but the sweep, which all others have beside them. */
-export const SWEEP = 'sweep';
+const SWEEP = 'sweep';
 
 /** The workload when nobody names one. */
 export const DEFAULT_WORKLOAD = 'vm-host';
@@ -32,7 +32,7 @@ export function scenarioWorkloads(): string[] {
 }
 
 /** Every built-in workload. */
-export function workloadNames(): string[] {
+function workloadNames(): string[] {
   return [...scenarioWorkloads(), ...BULK_WORKLOADS.map((bulk) => bulk.name), SWEEP];
 }
 

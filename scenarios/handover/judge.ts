@@ -7,6 +7,7 @@ import { NO_REGION } from '../../machine/memblock/region-table.ts';
 import { type Intervals, nameRanges, subtract, totalBytes, union } from './intervals.ts';
 import { CONTENT, type Handed, type PreservedRange, TEST_KHO_BYTES } from './workload.ts';
 
+/** What became of a handover: what the new kernel did, or `corrupt` when it said yes and lost something. */
 export type HandoverOutcome = 'handover' | 'cold-boot' | 'panic' | 'oops' | 'corrupt';
 
 /** What a new kernel made of an old one's memory. */

@@ -31,6 +31,7 @@ export interface HandoverImage {
   readonly debugfs?: { readonly scratch: readonly ScratchArea[] } | undefined;
 }
 
+/** How far an inspection goes. */
 export interface InspectOptions {
   /** Put `preserved.walkOrder` into the document. */
   readonly list?: boolean;

@@ -10,7 +10,7 @@ import { Findings } from './findings.ts';
 import type { ScratchArea } from './scratch-array.ts';
 
 /** The RAM of an image as a bounded reader wants it. */
-export function foreignMemory(ram: ImageRam): ForeignMemory {
+function foreignMemory(ram: ImageRam): ForeignMemory {
   return {
     banks: ram.image.banks,
     inRam: (addr, sizeBytes) => ram.inRam(addr, sizeBytes),

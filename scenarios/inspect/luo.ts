@@ -25,11 +25,13 @@ export type FileDocument = { readonly token: string; readonly compatible: string
   | { readonly data: string }
 );
 
+/** A session of it. */
 export interface SessionDocument {
   readonly name: string;
   readonly files: readonly FileDocument[];
 }
 
+/** A file-lifecycle-bound object of it. */
 export interface FlbDocument {
   readonly name: string;
   /** The u64's value in hex digits. */
@@ -37,6 +39,7 @@ export interface FlbDocument {
   readonly count: number | string;
 }
 
+/** The `luo` part of an inspection. */
 export interface LuoDocument {
   readonly compatible: string;
   readonly liveupdateNumber: number | string;

@@ -20,7 +20,7 @@ const EXACT = 2n ** 51n;
 const MAX_WALK_STEPS = 2 ** 27;
 
 /** The tree's pages in a trace: upwards from an address, freed ones first (last in, first out), zeroed when handed out. */
-export class TraceAllocator implements NodeAllocator {
+class TraceAllocator implements NodeAllocator {
   readonly #memory: PhysicalMemory;
   readonly #free: PhysAddr[] = [];
   #next = 0x4000_0000;

@@ -91,7 +91,7 @@ function heatTable(title: string, cells: readonly Cell[], document: MatrixDocume
 }
 
 /** The command that executes one cell by itself. */
-export function cellCommand(cell: Cell, document: MatrixDocument, seed: number): string {
+function cellCommand(cell: Cell, document: MatrixDocument, seed: number): string {
   const releases = cell.old === cell.new ? cell.old : `${cell.old},${cell.new}`;
   const cross = cell.newPageSize === undefined || cell.newPageSize === cell.pageSize ? '' : ' --cross-page-size';
   return `khosim matrix --releases ${releases} --page-sizes ${pageSizeName(cell.pageSize)} --workload ${document.workload}${cross} --seed ${seed}`;

@@ -11,7 +11,7 @@ import type { ExpectSpec } from './schema.ts';
  */
 
 /** The expectations at one page size: those for all, with those for this size over them. */
-export function expectationsFor(run: RunState): ExpectSpec {
+function expectationsFor(run: RunState): ExpectSpec {
   const { '4K': at4k, '16K': at16k, '64K': at64k, ...plain } = run.scenario.spec.expect;
   const special = { '4K': at4k, '16K': at16k, '64K': at64k }[run.page.name];
   return { ...plain, ...special };
@@ -30,6 +30,7 @@ export interface Totals {
   readonly wrongState: Amount;
 }
 
+/** What all kernels of a run did, summed up. */
 export function totalsOf(run: RunState): Totals {
   const ledgers = run.kernels.map((entry) => entry.ledger);
   const of = (pages: (ledger: KernelLedger) => number) =>

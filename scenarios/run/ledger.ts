@@ -43,6 +43,7 @@ export interface KernelLedger {
   }[];
 }
 
+/** The ledger of a kernel that has done nothing yet. */
 export function emptyLedger(): KernelLedger {
   return {
     preservedPages: 0,

@@ -46,6 +46,7 @@ const PLAIN_CONFIG = { TEST_KEXEC_HANDOVER: false, LIVEUPDATE_TEST: false } as c
 /** The seed when nobody gives one. */
 export const DEFAULT_SEED = 1;
 
+/** How a scenario is to be run. */
 export interface RunOptions {
   readonly page: PageSize;
   /** Over the file's own. */

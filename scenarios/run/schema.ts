@@ -40,7 +40,7 @@ const names = z.union([objectName, z.array(objectName)], { error: 'is not a name
 const errnoName = z.string().regex(/^-?E[A-Z0-9]+$/, { error: 'is not an error; write e.g. ENOMEM' });
 const hexBytes = z.string().regex(/^([0-9a-fA-F]{2}\s*)+$/, { error: 'is not bytes in hex; write e.g. "de ad be ef"' });
 
-export const PAGE_SIZE_NAMES = ['4K', '16K', '64K'] as const;
+const PAGE_SIZE_NAMES = ['4K', '16K', '64K'] as const;
 const pageSize = z.enum(PAGE_SIZE_NAMES);
 const release = z.union([z.string(), z.number()]).transform(String).describe('a release in quotes: "7.3", "6.17.8"');
 
@@ -203,6 +203,7 @@ const kexec = z.strictObject({
     .describe('what others do when LUO has written its sessions, before the jump'),
 });
 
+/** What the step `corrupt` can be aimed at. */
 export const CORRUPT_TARGETS = [
   'fdt',
   'tree-root',

@@ -10,6 +10,7 @@ import type { FoliosSpec, PagesSpec, WriteSpec } from './schema.ts';
  * object and could not preserve it keeps the object, not preserved, so that later steps may name it.
  */
 
+/** Step `preserve folios` (or `allocate folios`, without `preserve`). @returns 0 or the kernel's error, undefined when it fell over. */
 export function preserveFolios(run: RunState, spec: FoliosSpec, preserve: boolean): 0 | Errno | undefined {
   const { context } = run.kernel;
   const placed = placeFolios(context, spec, run.random);
@@ -19,6 +20,7 @@ export function preserveFolios(run: RunState, spec: FoliosSpec, preserve: boolea
   return preserve ? preserveObject(run, object) : 0;
 }
 
+/** Step `preserve pages` (or `allocate pages`). @returns as `preserveFolios`. */
 export function preservePages(run: RunState, spec: PagesSpec): 0 | Errno | undefined {
   const { context } = run.kernel;
   const placed = placePages(context, spec);

@@ -213,6 +213,7 @@ export interface KernelView {
   readonly figures: Readonly<Record<string, number>>;
 }
 
+/** How much, as the report shows it. */
 export interface AmountView {
   readonly pages: number;
   readonly bytes: number;
