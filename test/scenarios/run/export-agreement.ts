@@ -38,7 +38,7 @@ export async function khosim(...argv: string[]): Promise<{ code: number; out: st
 
 interface Inspected {
   readonly preserved: { readonly count: number };
-  readonly findings: readonly { readonly severity: string }[];
+  readonly findings: readonly { readonly severity: string; readonly code: string }[];
 }
 
 interface Booted {
@@ -65,7 +65,9 @@ export async function expectAgreement(name: string): Promise<void> {
     return;
   }
   const expected = image.expected as Inspected;
-  if (last.figures['keys'] !== undefined) expect(expected.preserved.count).toBe(last.figures['keys']);
+  // A kernel reads on from where a pointer leads that is not at a page; inspect stops there and says so.
+  const misaligned = expected.findings.some(({ code }) => code === 'radix-node-alignment');
+  if (last.figures['keys'] !== undefined && !misaligned) expect(expected.preserved.count).toBe(last.figures['keys']);
   const folder = mkdtempSync(join(tmpdir(), 'khosim-export-'));
   try {
     writeImage(folder, image);
@@ -76,7 +78,18 @@ export async function expectAgreement(name: string): Promise<void> {
     expect(fields).toEqual(expected);
     expect(inspected.code).toBe(expected.findings.some((finding) => finding.severity === 'error') ? 1 : 0);
 
-    const booted = await khosim('boot', file, '--release', last.release, '--cmdline', last.cmdline, '--json');
+    // A run fills free pages with junk, and boot does only when it is asked to.
+    const config = ['--config', 'PAGE_POISONING=y'];
+    const booted = await khosim(
+      'boot',
+      file,
+      '--release',
+      last.release,
+      '--cmdline',
+      last.cmdline,
+      ...config,
+      '--json',
+    );
     expect((JSON.parse(booted.out) as Booted).outcome).toBe(run.outcome);
   } finally {
     rmSync(folder, { recursive: true });
