@@ -99,10 +99,10 @@ export class NaiveMemblock {
 
   #usable({ flags, nid: own }: PageMark, nid: number, wanted: number): boolean {
     if (this.#valid(nid) && own !== nid) return false;
-    if (this.movableNode && (flags & MEMBLOCK_HOTPLUG) !== 0) return false;
+    if (this.movableNode && (flags & ~wanted & MEMBLOCK_HOTPLUG) !== 0) return false;
     if ((wanted & MEMBLOCK_MIRROR) !== 0 && (flags & MEMBLOCK_MIRROR) === 0) return false;
     if ((wanted & MEMBLOCK_KHO_SCRATCH) !== 0 && (flags & MEMBLOCK_KHO_SCRATCH) === 0) return false;
-    return (flags & (MEMBLOCK_NOMAP | MEMBLOCK_DRIVER_MANAGED)) === 0;
+    return (flags & ~wanted & (MEMBLOCK_NOMAP | MEMBLOCK_DRIVER_MANAGED)) === 0;
   }
 
   /** Pages from `start` that are free, usable, and of one memory region. */
@@ -170,19 +170,26 @@ export class NaiveMemblock {
     }
   }
 
-  enforceLimit(count: number): void {
+  /** The page behind the first `count` pages of memory; -1 when there are not that many. */
+  borderOf(count: number): number {
     let left = count;
-    let border = -1;
     for (const { start, end } of this.runs(this.memory)) {
-      if (left <= end - start) {
-        border = start + left;
-        break;
-      }
+      if (left <= end - start) return start + left;
       left -= end - start;
     }
+    return -1;
+  }
+
+  enforceLimit(count: number): void {
+    const border = this.borderOf(count);
     if (count === 0 || border < 0) return;
     this.memory.fill(undefined, border);
     this.reserved.fill(undefined, border);
+  }
+
+  memLimitRemoveMap(count: number): void {
+    const border = this.borderOf(count);
+    if (count > 0 && border >= 0) this.cap(0, border);
   }
 
   cap(start: number, count: number): void {
