@@ -78,6 +78,8 @@ export async function expectAgreement(name: string): Promise<void> {
     expect(fields).toEqual(expected);
     expect(inspected.code).toBe(expected.findings.some((finding) => finding.severity === 'error') ? 1 : 0);
 
+    // An image tells nothing of the ranges that firmware keeps.
+    if ((scenario.spec.machine.reserved ?? []).length > 0) return;
     // A run fills free pages with junk, and boot does only when it is asked to.
     const config = ['--config', 'PAGE_POISONING=y'];
     const booted = await khosim(
