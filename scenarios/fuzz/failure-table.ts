@@ -6,6 +6,9 @@ import {
   BITMAP_SITE,
   BLOCK_SITE,
   CHUNK_SITE,
+  CRASH_AFTER_SITE,
+  CRASH_BEFORE_SITE,
+  CRASH_IN_SITE,
   DOUBLE_ARRAY_SITE,
   FREEZE_SITE,
   MEMFD_ACCOUNT_SITE,
@@ -155,6 +158,12 @@ export const FAILURE_TABLE: readonly FailureRow[] = [
     verbs: ['kexec'],
     results: [OK],
     why: 'a client that could not preserve its memory again goes without; the jump is none of its business',
+  },
+  {
+    sites: [CRASH_BEFORE_SITE, CRASH_IN_SITE, CRASH_AFTER_SITE],
+    verbs: ['kexec'],
+    results: [PANIC],
+    why: 'no allocation, but a site like the others: the kernel dies on its way out',
   },
   {
     sites: [DOUBLE_ARRAY_SITE],

@@ -13,12 +13,16 @@ const LOG = process.env['KHOSIM_LOG'];
 
 /** Scenarios of the library that end with a kernel that is dead, or that refuses what comes. */
 const WITHOUT_END = [
+  'array-overlap',
+  'block-larger-than-ram',
   'kho-off',
   'luo-panic',
   'memoryless-node',
+  'node-points-to-itself',
   'order-31-overflow',
   'scratch-too-small',
   'stray-bit',
+  'wide-key',
   'wild-pointer',
 ];
 
