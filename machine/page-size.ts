@@ -23,11 +23,11 @@ const DEFAULT_MAX_PAGE_ORDER: Readonly<Record<number, number>> = { 12: 10, 14: 1
 
 /**
  * Makes the description of a page size.
- * @param shift log2 of the size in bytes, 5 to 16.
+ * @param shift log2 of the size in bytes, 4 to 16.
  * @param physBits bits of a physical address: 64, or fewer for a test geometry.
  */
 export function makePageSize(shift: number, physBits = 64): PageSize {
-  if (!Number.isInteger(shift) || shift < 5 || shift > 16) throw new RangeError(`not a page shift: ${shift}`);
+  if (!Number.isInteger(shift) || shift < 4 || shift > 16) throw new RangeError(`not a page shift: ${shift}`);
   const sizeBytes = 2 ** shift;
   return Object.freeze({
     shift,
