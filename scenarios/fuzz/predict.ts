@@ -1,3 +1,4 @@
+import { ENOENT } from '../../kernel/errno.ts';
 import type { Evidence, Jump, Symptom } from './evidence.ts';
 
 /*
@@ -34,7 +35,8 @@ export function predict(jump: Jump): readonly Prediction[] {
   }
   const all: Prediction[] = [];
   if (mayLackMap(jump) && next.quirks.populateChecksMap) {
-    all.push({ start: 'cold-boot', says: next.messages.missingMap });
+    // The property is there, and 0: nothing is said but that there will be no revival.
+    all.push({ start: 'cold-boot', says: next.messages.disablingRevival.replace('%d', `${ENOENT}`) });
   }
   all.push(lacksFlbNode(jump) ? { start: 'panic', says: NO_FLB_NODE } : { start: 'handover' });
   return all;

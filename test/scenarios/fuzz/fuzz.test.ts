@@ -80,6 +80,16 @@ test.each([
   expect(tryPlan(between(from, to, pageSize))).toMatchObject({ known, verdict });
 });
 
+test('a map that was never written is refused from 6.19 on, and taken for an empty one before', () => {
+  const never = (to: string) => {
+    const plan = between('7.0', to);
+    const kernel = { ...plan.kernel, cmdline: 'kho=on kho_scratch=32M,32M,32M' };
+    return { ...plan, kernel, steps: [...plan.steps.slice(0, 2), { kexec: { release: to, finalize: false } }] };
+  };
+  expect(tryPlan(never('6.19'))).toMatchObject({ kind: 'good', verdict: 'refused' });
+  expect(tryPlan(never('6.18'))).toMatchObject({ known: ['map-unchecked'] });
+});
+
 test('what is looked for is shrunk to the steps that matter, and the path leads there again', () => {
   const isInside = (plan: FuzzPlan) => plan.steps.some((step) => fieldOf(stepOf(step).spec, 'at') === 'scratch');
   const seed = Array.from({ length: 400 }, (_, i) => i).find((each) => isInside(fuzzPlan(each)));
