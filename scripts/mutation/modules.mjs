@@ -19,7 +19,7 @@ export const MODULES = {
   },
   radix: {
     mutate: ['radix-*', 'geometry', 'leaf-places', 'table-links'].map((name) => `kernel/kho/${name}.ts`),
-    tests: ['geometry', 'radix-audit', 'radix-results', 'radix-run', 'radix-tiny', 'radix-tree'].map(
+    tests: ['geometry', 'leaf-places', 'radix-audit', 'radix-results', 'radix-run', 'radix-tiny', 'radix-tree'].map(
       (name) => `test/kernel/kho/${name}.test.ts`,
     ),
   },
