@@ -258,7 +258,7 @@ function addProperty(fdt: Uint8Array, node: number, name: string, length: number
   const at = structIndex(fdt, offset);
   const error = spliceStruct(fdt, at, 0, PROPERTY_HEADER_SIZE_BYTES + tagAlign(length));
   if (error !== 0) {
-    if (found < 0) setBe32(fdt, HEADER.sizeDtStrings, tableSize);
+    setBe32(fdt, HEADER.sizeDtStrings, tableSize);
     return error;
   }
   setBe32(fdt, at, FDT_PROP);

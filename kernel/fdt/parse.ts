@@ -285,11 +285,11 @@ class StructureReader {
     const value = at + PROPERTY_HEADER_SIZE_BYTES;
     const end = this.#structure.end;
     const length = be32(this.#bytes, at + 4);
-    if (value > end || value + length > end) {
+    if (value + length > end) {
       return failure('bad-property', at, `a value of ${length} bytes sticks out of the structure block`);
     }
     const name = this.#strings.start + be32(this.#bytes, at + 8);
-    const nul = name < this.#strings.end ? findNul(this.#bytes, name, this.#strings.end) : -1;
+    const nul = findNul(this.#bytes, name, this.#strings.end);
     if (nul < 0) return failure('bad-property-name', at + 8, 'the name of the property is not in the strings block');
     node.properties.push({
       name: textOfBytes(this.#bytes.subarray(name, nul)),

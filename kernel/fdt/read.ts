@@ -244,7 +244,7 @@ const AT_SIGN = 0x40;
 /** A name matches itself, and `memory` also matches `memory@40000000`. */
 function nameMatches(fdt: Uint8Array, node: number, wanted: Uint8Array): boolean {
   const name = fdtGetName(fdt, node);
-  if (isFdtErr(name) || name.length < wanted.length) return false;
+  if (isFdtErr(name)) return false;
   for (let i = 0; i < wanted.length; i++) if (name[i] !== wanted[i]) return false;
   if (name.length === wanted.length) return true;
   return name[wanted.length] === AT_SIGN && !wanted.includes(AT_SIGN);

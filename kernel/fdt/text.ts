@@ -33,5 +33,5 @@ export function textOfBytes(bytes: Uint8Array): string {
 /** Where the first NUL at or after `start` is; -1 if there is none before `end`. */
 export function findNul(bytes: Uint8Array, start: number, end: number): number {
   const at = bytes.indexOf(0, start);
-  return at < 0 || at >= end ? -1 : at;
+  return at >= end ? -1 : at;
 }

@@ -141,8 +141,7 @@ function fdtPropertyPlaceholder(fdt: Uint8Array, name: string, length: number): 
   const end = fdtTotalsize(fdt);
   const tableSize = fdtSizeDtStrings(fdt);
   let nameAt = findString(fdt, end - tableSize, tableSize, string);
-  const added = nameAt < 0;
-  if (added) {
+  if (nameAt < 0) {
     nameAt = end - tableSize - string.length;
     if (nameAt < fdtOffDtStruct(fdt) + fdtSizeDtStruct(fdt)) return FDT_ERR_NOSPACE;
     fdt.set(string, nameAt);
@@ -150,7 +149,7 @@ function fdtPropertyPlaceholder(fdt: Uint8Array, name: string, length: number): 
   }
   const at = grabSpace(fdt, PROPERTY_HEADER_SIZE_BYTES + tagAlign(length));
   if (isFdtErr(at)) {
-    if (added) setBe32(fdt, HEADER.sizeDtStrings, tableSize);
+    setBe32(fdt, HEADER.sizeDtStrings, tableSize);
     return at;
   }
   setBe32(fdt, at, FDT_PROP);

@@ -13,7 +13,7 @@ export const MODULES = {
   },
   fdt: {
     mutate: ['kernel/fdt/*.ts'],
-    tests: ['dump', 'golden', 'libfdt', 'parse', 'parse-checks', 'read', 'text'].map(
+    tests: ['dump', 'golden', 'libfdt', 'limits', 'parse', 'parse-checks', 'read', 'text'].map(
       (name) => `test/kernel/fdt/${name}.test.ts`,
     ),
   },
