@@ -271,6 +271,52 @@ test('forgetting what was never preserved is a WARN', () => {
   expect(warnings).toEqual(['__kho_unpreserve_order']);
 });
 
+describe('what releases had otherwise', () => {
+  function mapWith(quirks: { unpreserveLoops?: boolean; kfreesPages?: boolean; abortForgetsAll?: boolean }) {
+    const memory = new PhysicalMemory(PAGE_4K, [{ base: RAM_BASE as PhysAddr, sizeBytes: RAM_BYTES, nid: 0 }]);
+    const allocator = new BumpAllocator(memory);
+    const warnings: string[] = [];
+    const map = new ChunkListMap({
+      memory,
+      allocator,
+      contract: CHUNK_LIST_V1B,
+      quirks: { abortForgetsAll: false, unpreserveLoops: false, kfreesPages: false, ...quirks },
+      seed: 1,
+      warnOnOnce: (name) => warnings.push(name),
+    });
+    return { allocator, map, warnings };
+  }
+
+  test('taking back what was never preserved goes on for ever', () => {
+    const { map, warnings } = mapWith({ unpreserveLoops: true });
+    map.preserve(0x4_0001 as Pfn, 0 as Order);
+    map.unpreserve(0x4_0001 as Pfn, 0 as Order);
+    expect(() => map.unpreserve(7 as Pfn, 1 as Order)).toThrow(KernelHang);
+    expect(warnings).toEqual([]);
+  });
+
+  test('pages given back by kfree are lost, with a WARN: chunks and bitmaps', () => {
+    const { allocator, map, warnings } = mapWith({ kfreesPages: true, abortForgetsAll: true });
+    map.preserve(0x4_0001 as Pfn, 0 as Order);
+    map.finalize();
+    map.abort();
+    expect(warnings).toEqual(['free_large_kmalloc', 'free_large_kmalloc']);
+    expect([allocator.out, outgoing(map)]).toEqual([2, []]);
+  });
+});
+
+test('its own pages are the bitmaps, and the chunks once it is finalised', () => {
+  const { map } = setUp(CHUNK_LIST_V1B, PAGE_4K);
+  map.preserve(0x4_0001 as Pfn, 0 as Order);
+  const bitmaps = [...map.metadata()];
+  expect(bitmaps).toEqual([{ phys: expect.any(Number), sizeBytes: 4096 }]);
+  const root = map.finalize();
+  expect([...map.metadata()]).toEqual([...bitmaps, { phys: root, sizeBytes: 4096 }]);
+  const small = setUp(CHUNK_LIST_V1A, PAGE_4K).map;
+  small.preserve(0x4_0001 as Pfn, 0 as Order);
+  expect([...small.metadata()].map(({ sizeBytes }) => sizeBytes)).toEqual([512]);
+});
+
 describe('hostile lists', () => {
   function damaged(offset: number, value: bigint) {
     const { memory, map } = setUp(CHUNK_LIST_V1B, PAGE_4K);
