@@ -1,4 +1,5 @@
 import {
+  type Arch,
   MachineFault,
   type Order,
   type PageSize,
@@ -17,6 +18,7 @@ import type { PageAllocator } from '../mm/page-allocator.ts';
 import type { ReleaseQuirks } from '../release.ts';
 import { type BitmapAllocator, PageBitmaps, SlabBitmaps } from './bitmap-slab.ts';
 import type { BlockVisitor, IncomingMap, MetadataVisitor, OutgoingMap } from './memory-map.ts';
+import { physToVirt } from './phys-to-virt.ts';
 
 /*
  * The memory map of 6.16 to 7.0. While a kernel runs it keeps bitmaps by order and address; to hand over it strings
@@ -245,9 +247,11 @@ function sortedKeys(map: ReadonlyMap<number, unknown>): number[] {
 export class ChunkListReader implements IncomingMap {
   readonly kind = 'chunk-list';
   readonly #layout: ChunkLayout;
+  readonly #arch: Arch;
 
-  constructor(contract: ChunkListContract, page: PageSize) {
+  constructor(contract: ChunkListContract, page: PageSize, arch: Arch = 'x86_64') {
     this.#layout = chunkLayout(contract, page);
+    this.#arch = arch;
   }
 
   walk(memory: PhysicalMemory, root: PhysAddr, visit: BlockVisitor, visitMetadata?: MetadataVisitor): void {
@@ -264,21 +268,21 @@ export class ChunkListReader implements IncomingMap {
       visitMetadata?.(base, layout.sizeBytes);
       for (let i = 0; i < used; i++) {
         const start = layout.getBig(memory, base, 'bitmaps.phys_start', i);
-        const bitmap = pointer(layout.getBig(memory, base, 'bitmaps.bitmap', i));
+        const bitmap = this.#pointer(layout.getBig(memory, base, 'bitmaps.bitmap', i));
         const words = readWords(memory, bitmap, bitmapBytes);
         visitMetadata?.(bitmap, bitmapBytes);
         forEachBlock(words, bitsPerBitmap, start, order, page.shift, visit);
       }
       const next = layout.getBig(memory, base, 'hdr.next');
-      chunk = next === 0n ? 0 : pointer(next);
+      chunk = next === 0n ? 0 : this.#pointer(next);
     }
   }
-}
 
-/** What the kernel would dereference: NULL and wild pointers fault. */
-function pointer(value: bigint): PhysAddr {
-  if (value === 0n || value > BigInt(Number.MAX_SAFE_INTEGER)) throw new MachineFault('read', value);
-  return Number(value) as PhysAddr;
+  /** Where the kernel reads when it dereferences a link: NULL and wild pointers fault. */
+  #pointer(value: bigint): PhysAddr {
+    if (value === 0n) throw new MachineFault('read', value);
+    return physToVirt(this.#arch, value);
+  }
 }
 
 /** A copy of a bitmap as 32-bit words, from any address. @throws MachineFault outside RAM. */

@@ -5,6 +5,7 @@ import { ADD_SUBTREE_SITE, ALLOC_PRESERVE_SITE, ROOT_FDT_SITE } from '../fault-s
 import type { Folio, Kho, SubtreeLocation } from './kho.ts';
 import type { OutgoingMap } from './memory-map.ts';
 import { makeOutgoingMap } from './outgoing-map.ts';
+import { physToVirt } from './phys-to-virt.ts';
 import type { IncomingHandover } from './populate.ts';
 import {
   type PreserveHooks,
@@ -295,7 +296,13 @@ export class KhoCore implements Kho {
 
   retrieveSubtree(name: string): SubtreeLocation | Errno {
     const fdt = this.#incoming?.fdt;
-    return fdt === undefined ? ENOENT : fdt.retrieve(name, (text) => this.#ctx.log.warn(text));
+    if (fdt === undefined) return ENOENT;
+    const location = fdt.retrieve(name, (text) => this.#ctx.log.warn(text));
+    return isErrno(location) ? location : { ...location, phys: this.physToVirt(location.phys) };
+  }
+
+  physToVirt(phys: number | bigint): PhysAddr {
+    return physToVirt(this.#ctx.arch, phys);
   }
 
   /** The subtrees of the next handover so far. */

@@ -40,6 +40,8 @@ export interface Kho {
   restorePages(phys: PhysAddr, nrPages: number): Pfn | undefined;
   addSubtree(name: string, phys: PhysAddr, sizeBytes: number): 0 | Errno;
   removeSubtree(phys: PhysAddr): void;
-  /** Of the incoming FDT: -ENOENT without a handover or without the node, -EINVAL for bad properties. */
+  /** Where the kernel reads that dereferences an address which a predecessor wrote; see phys-to-virt.ts. */
+  physToVirt(phys: number | bigint): PhysAddr;
+  /** Where the blob of a subtree of the incoming FDT can be read, and its size: -ENOENT without a handover or without the node, -EINVAL for bad properties. */
   retrieveSubtree(name: string): SubtreeLocation | Errno;
 }

@@ -47,7 +47,7 @@ const MAX_VISITS_PER_PAGE = 4;
 /** The reader of the kernel's release. */
 export function makeIncomingMap(ctx: Pick<KhoContext, 'release' | 'page' | 'map' | 'arch'>): IncomingMap {
   const { release, page } = ctx;
-  if (release.map.format === 'chunk-list') return new ChunkListReader(release.map, page);
+  if (release.map.format === 'chunk-list') return new ChunkListReader(release.map, page, ctx.arch);
   const nrPages = ctx.map.banks.reduce((sum, bank) => sum + bank.sizeBytes, 0) / page.sizeBytes;
   const maxSteps = MAX_VISITS_PER_PAGE * STEPS_PER_KEY * nrPages + 2 ** 24;
   const translate = ctx.arch === 'arm64' ? arm64Pointer : exactPointer;

@@ -94,6 +94,11 @@ export function preservationOf(abi: CompiledAbi, bytes: Uint8Array): VmallocPres
   };
 }
 
+/** A link of the list: 0 for NULL. */
+function pointer(ctx: VmallocContext, phys: number): PhysAddr {
+  return phys === 0 ? (0 as PhysAddr) : ctx.kho.physToVirt(phys);
+}
+
 function newChunk(ctx: VmallocContext, last: PhysAddr | undefined): PhysAddr | undefined {
   const page = ctx.memory.page;
   if (ctx.faults?.fails(VMALLOC_CHUNK_SITE) === true) return undefined;
@@ -215,7 +220,7 @@ export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreserv
   const step = 2 ** (preservation.order & 31);
   const repeats = ctx.release.quirks.vmallocRepeatsPages;
   const pfns: Pfn[] = [];
-  let chunk = preservation.first;
+  let chunk = pointer(ctx, preservation.first);
   while (chunk !== 0) {
     const entries = struct.elementAt(chunk, 'phys', 0);
     for (let i = 0; i < slots; i++) {
@@ -228,7 +233,7 @@ export function restoreVmalloc(ctx: VmallocContext, preservation: VmallocPreserv
     }
     const pfn = kho.restorePages(chunk, 1);
     if (pfn === undefined) return undefined;
-    chunk = struct.get(memory, chunk, 'hdr.next') as PhysAddr;
+    chunk = pointer(ctx, struct.get(memory, chunk, 'hdr.next'));
     allocator.freePages(pfn, 0 as Order);
   }
   if (pfns.length !== totalPages || totalPages === 0) return undefined;

@@ -60,7 +60,8 @@ export class KhoBlockSet implements EntryTable {
   }
 
   #next(block: PhysAddr): PhysAddr {
-    return this.#ctx.header.get(this.#ctx.memory, block, 'next') as PhysAddr;
+    const next = this.#ctx.header.get(this.#ctx.memory, block, 'next');
+    return next === 0 ? (0 as PhysAddr) : this.#ctx.kho.physToVirt(next);
   }
 
   #freeBlock(block: PhysAddr): void {
@@ -132,10 +133,11 @@ export class KhoBlockSet implements EntryTable {
    * the capacity. What is wrong: -EINVAL (-ENOSPC for too many blocks), all blocks freed.
    * @throws MachineFault when a link leads out of RAM.
    */
-  restore(head: PhysAddr): 0 | Errno {
-    const { memory, header, log } = this.#ctx;
+  restore(at: number): 0 | Errno {
+    const { memory, header, log, kho } = this.#ctx;
     this.#incoming = true;
-    if (head === 0) return 0;
+    if (at === 0) return 0;
+    const head = kho.physToVirt(at);
     if (this.#isCyclic(head)) return EINVAL;
     this.#head = head;
     let next = head;

@@ -52,9 +52,9 @@ export class EntryArray implements EntryTable {
   }
 
   /** Checks nothing, as these kernels don't. `count` may be any u64. */
-  restore(head: PhysAddr, count: number): 0 {
+  restore(head: number, count: number): 0 {
     this.#incoming = true;
-    this.#head = head;
+    this.#head = head === 0 ? (0 as PhysAddr) : this.#ctx.kho.physToVirt(head);
     this.#count = count;
     return 0;
   }

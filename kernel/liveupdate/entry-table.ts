@@ -26,7 +26,7 @@ export interface EntryTable {
   /** Gives memory back that `count` entries don't need. */
   shrink(count: number): void;
   /** Takes over what a predecessor left at `head`, `count` entries as it says. 0, or -EINVAL for a broken chain. */
-  restore(head: PhysAddr, count: number): 0 | Errno;
+  restore(head: number, count: number): 0 | Errno;
   /** Empties every entry. */
   clear(): void;
   /** Gives all memory back. */

@@ -181,7 +181,7 @@ export class LuoFileSet {
   deserialize(at: PhysAddr, dropsBroken: boolean): 0 | Errno {
     const { memory, abi, log } = this.#ctx;
     const set = abi.struct('luo_file_set_ser');
-    const head = set.get(memory, at, 'files') as PhysAddr;
+    const head = set.get(memory, at, 'files');
     const expected = set.get(memory, at, 'count');
     if (head === 0) {
       if (expected !== 0) log.warnOn('luo_file_deserialize');

@@ -69,7 +69,7 @@ export class FdtLuoFormat implements LuoFormat {
       log.err(`luo: Unable to get ${isFlb ? 'FLB header property' : 'session header'} '${name}' [${header.length}]`);
       return EINVAL;
     }
-    return Number(header) as PhysAddr;
+    return header === 0n ? (0 as PhysAddr) : this.#ctx.kho.physToVirt(header);
   }
 
   readIncoming(found: (liveupdateNumber: bigint) => void): IncomingLuo | 0 | Errno {

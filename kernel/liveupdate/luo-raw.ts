@@ -52,15 +52,16 @@ export class RawLuoFormat implements LuoFormat {
     }
     found(struct.getBig(memory, ser, 'liveupdate_num'));
 
-    const head = struct.get(memory, ser, 'sessions_pa') as PhysAddr;
+    const head = struct.get(memory, ser, 'sessions_pa');
     const set = this.#newSessionSet();
     const err = head === 0 ? 0 : set.restore(head);
-    const flbs = struct.get(memory, ser, 'flbs_pa') as PhysAddr;
+    const flbs = struct.get(memory, ser, 'flbs_pa');
     kho.restoreFree(ser);
     if (err !== 0) return err;
-    if (head === 0) return { sessions: undefined, flbs };
+    const incomingFlbs = flbs === 0 ? (0 as PhysAddr) : kho.physToVirt(flbs);
+    if (head === 0) return { sessions: undefined, flbs: incomingFlbs };
     const release = () => set.destroy();
-    return { sessions: { cursor: () => set.cursor(), release, abandon: release }, flbs };
+    return { sessions: { cursor: () => set.cursor(), release, abandon: release }, flbs: incomingFlbs };
   }
 
   setupOutgoing(liveupdateNumber: bigint, setupFlbs: () => PhysAddr | Errno): OutgoingSessions | Errno {

@@ -1,4 +1,4 @@
-import { MachineFault, type Pfn, type PhysAddr, ZERO_FILL } from '../../machine/index.ts';
+import { type Pfn, type PhysAddr, ZERO_FILL } from '../../machine/index.ts';
 import type { MemfdContract } from '../abi/contract.ts';
 import { EFBIG, EINVAL, EIO, ENOMEM, ENOSPC, EOPNOTSUPP, type Errno, isErrno } from '../errno.ts';
 import { FREEZE_SITE, MEMFD_ACCOUNT_SITE, MEMFD_CHARGE_SITE } from '../fault-sites.ts';
@@ -218,7 +218,7 @@ export class MemfdHandler implements FileHandler {
    */
   retrieve(serializedData: bigint): Memfd | Errno {
     const { memory, kho, abi } = this.#ctx;
-    const ser = physFromU64(serializedData);
+    const ser = this.#ctx.kho.physToVirt(serializedData);
     const struct = this.#serStruct;
     const hasSeals = struct.has('seals');
     const seals = hasSeals ? struct.get(memory, ser, 'seals') : Seal.SEAL;
@@ -324,7 +324,7 @@ export class MemfdHandler implements FileHandler {
   finish(_file: LiveFile | undefined, serializedData: bigint, status: RetrieveStatus): void {
     if (status !== 0) return;
     const { memory, kho, log } = this.#ctx;
-    const ser = physFromU64(serializedData);
+    const ser = this.#ctx.kho.physToVirt(serializedData);
     const count = this.#serStruct.get(memory, ser, 'nr_folios');
     if (count > 0) {
       const list = restoreVmalloc(this.#ctx, readPreservation(this.#ctx, this.#foliosAt(ser)));
@@ -356,10 +356,4 @@ function pinnedRuns(inode: ShmemFile, nrPages: number, maxFolios: number): Folio
     left -= nrFolios;
   }
   return runs;
-}
-
-/** phys_to_virt of a u64 that a predecessor wrote. @throws MachineFault where no RAM can be. */
-function physFromU64(value: bigint): PhysAddr {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new MachineFault('read', value);
-  return Number(value) as PhysAddr;
 }

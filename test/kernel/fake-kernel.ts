@@ -243,6 +243,10 @@ export class FakeKho implements Kho {
     for (const [name, location] of this.subtrees) if (location.phys === phys) this.subtrees.delete(name);
   }
 
+  physToVirt(phys: number | bigint): PhysAddr {
+    return Number(phys) as PhysAddr;
+  }
+
   retrieveSubtree(name: string): SubtreeLocation | typeof ENOENT {
     return this.#subtreesIn.get(name) ?? ENOENT;
   }

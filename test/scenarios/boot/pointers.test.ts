@@ -24,3 +24,44 @@ describe('the top bits of a pointer in the tree', () => {
     expect(outcome('x86_64', 'a0')).toBe('oops');
   });
 });
+
+/** Pointers of the real 4K image that clients follow: the topmost byte of each. */
+const CLIENT_POINTERS: readonly (readonly [string, number])[] = [
+  ['the LUO subtree', 0x4095014f],
+  ['the sessions', 0x40a40017],
+  ['the FLBs', 0x40a4001f],
+  ['a file', 0x40a88047],
+  ['the chunk list of a file', 0x40a89027],
+];
+
+describe('the topmost byte of a pointer that a client follows', () => {
+  const release = releaseByName('7.3');
+  if (release === undefined) throw new Error('no release 7.3');
+  const cmdline = 'kho=on liveupdate=on reserve_mem=2M:64K:khosim_rm';
+  const config = { LIVEUPDATE_TEST: true };
+
+  function boot(arch: 'arm64' | 'x86_64', at?: number) {
+    const patches = at === undefined ? [] : [`0x${at.toString(16)}:f0`];
+    const subject = { ...subjectOf(FOLDER, { patches }), arch };
+    const { outcome, files, khoTest } = bootImage(subject, {
+      release: release as NonNullable<typeof release>,
+      cmdline,
+      config,
+    });
+    return { outcome, files, khoTest };
+  }
+
+  test.each(CLIENT_POINTERS)('%s: is lost on arm64, and nothing is different', (_, at) => {
+    expect(boot('arm64', at)).toEqual(boot('arm64'));
+  });
+
+  test.each(CLIENT_POINTERS)('%s: counts on x86_64, where the read faults', (_, at) => {
+    expect(boot('x86_64', at).outcome).toBe('oops');
+  });
+
+  test('a page is taken back by its frame number, which has those bits everywhere', () => {
+    // The first page of the first file, in the chunk list of its folios.
+    const files = boot('arm64', 0x40a8b00f).files;
+    expect(Object.values(files).filter((file) => 'error' in file)).toHaveLength(1);
+  });
+});
