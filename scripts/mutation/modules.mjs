@@ -19,9 +19,16 @@ export const MODULES = {
   },
   radix: {
     mutate: ['radix-*', 'geometry', 'leaf-places', 'table-links'].map((name) => `kernel/kho/${name}.ts`),
-    tests: ['geometry', 'leaf-places', 'radix-audit', 'radix-results', 'radix-run', 'radix-tiny', 'radix-tree'].map(
-      (name) => `test/kernel/kho/${name}.test.ts`,
-    ),
+    tests: [
+      'geometry',
+      'leaf-places',
+      'radix-audit',
+      'radix-results',
+      'radix-run',
+      'radix-tiny',
+      'radix-tree',
+      'radix-walk',
+    ].map((name) => `test/kernel/kho/${name}.test.ts`),
   },
   memblock: {
     mutate: ['machine/memblock/*.ts'],
