@@ -39,6 +39,18 @@ function crossedIn(jump: Jump, object: ExpectedObject): boolean {
   return jump.crossed.some((each) => each.object === object);
 }
 
+/**
+ * Whether a symptom is a subtree's whose blob lies in pages of an object. That need not have crossed: unpreserving it
+ * unpreserves the blob that came into its place.
+ */
+function ownsBlobOf({ page, state }: Evidence, symptom: Symptom, object: ExpectedObject): boolean {
+  if (symptom.kind !== 'client' || symptom.client !== 'subtree') return false;
+  const phys = state.subtrees.get(symptom.name)?.phys;
+  if (phys === undefined) return false;
+  const pfn = Math.floor(phys / page.sizeBytes);
+  return intersect(pagesOf(object), [[pfn, pfn + 1]]).length > 0;
+}
+
 /** The union over the jumps that an object made, of what each spoilt of it. */
 function overJumps(
   evidence: Evidence,
@@ -239,7 +251,8 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       [...evidence.freed].some(
         ([object, kernel]) =>
           kernel <= symptom.kernel &&
-          evidence.jumps.some((jump) => jump.to <= symptom.kernel && crossedIn(jump, object)),
+          (ownsBlobOf(evidence, symptom, object) ||
+            evidence.jumps.some((jump) => jump.to <= symptom.kernel && crossedIn(jump, object))),
       ),
   },
   {

@@ -51,6 +51,25 @@ test('a bug explains the pages that it spoilt, and no others', () => {
   expect(tryPlan({ ...BAD, steps })).toMatchObject({ kind: 'violation', what: expect.stringContaining('there,') });
 });
 
+test('a subtree in pages that were freed while preserved goes with them when they are unpreserved', () => {
+  const plan: FuzzPlan = {
+    name: 'a blob in the place of freed pages',
+    seed: 1,
+    machine: { pageSize: '64K', memory: '4G' },
+    kernel: { release: '7.3', cmdline: 'kho=on kho_scratch=512M,512M,512M' },
+    steps: [
+      { 'preserve pages': { count: 201, as: 'range' } },
+      { free: 'range' },
+      { 'add subtree': { name: 'blob', size: 1 } },
+      { unpreserve: 'range' },
+      { kexec: {} },
+    ],
+  };
+  expect(tryPlan(plan)).toMatchObject({ kind: 'known', known: ['freed-while-preserved'] });
+  const steps = plan.steps.filter((step) => !('free' in step));
+  expect(tryPlan({ ...plan, steps })).toMatchObject({ known: [], verdict: 'intact' });
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
