@@ -34,7 +34,7 @@ export const MODULES = {
     mutate: ['machine/memblock/*.ts'],
     // What the kernel's own memblock did is in traces.
     tests: [
-      ...['cases', 'edges', 'free-ranges', 'memblock', 'model', 'region-table'].map(
+      ...['asking', 'cases', 'edges', 'free-ranges', 'memblock', 'model', 'region-table'].map(
         (name) => `test/machine/memblock/${name}.test.ts`,
       ),
       'test/scenarios/replay/memory.test.ts',

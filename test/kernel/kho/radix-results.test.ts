@@ -295,6 +295,47 @@ describe('geometries', () => {
     ]);
   });
 
+  test('an order without a marker bit gives the key that wrapped shifts give', () => {
+    const geometry = radixGeometry(PAGE_4K);
+    expect(encodeKey(geometry, 0x1000, 0, 52)).toEqual({ lo: 0x1001, hi: 0 });
+    expect(encodeKey(geometry, 0x1000, 0, 53)).toEqual({ lo: 0x800, hi: 0x8000_0000 });
+    expect(encodeKey(geometry, 0, 0x100, 60)).toEqual({ lo: 0, hi: 0x0100_0001 });
+  });
+
+  test('keys in another layout are an order and an address, or no key of any order', () => {
+    const encoding = { ...RADIX_V4.encoding, orderBit: '57 - ORDER', addressShift: 'PAGE_SHIFT + ORDER' };
+    const geometry = radixGeometry(PAGE_4K, {
+      ...RADIX_V4,
+      encoding,
+      geometry: { ...RADIX_V4.geometry, keyWidth: '58', depth: '6' },
+    });
+    expect([geometry.plainKeys, geometry.nrOrders, geometry.markerBits[0]]).toEqual([false, 53, 57]);
+    const key = encodeKey(geometry, 0x5000, 0x8000_0001, 0);
+    expect(decodeKey(geometry, key.lo, key.hi)).toEqual({ lo: 0x5000, hi: 0x8000_0001, order: 0 });
+    const wide = encodeKey(geometry, 0, 0x8000_0000, 30);
+    expect(decodeKey(geometry, wide.lo, wide.hi)).toEqual({ lo: 0, hi: 0x8000_0000, order: 30 });
+    for (const [lo, hi] of [
+      [0, 0],
+      [1, 0],
+      [0, 2 ** 31],
+    ] as const) {
+      expect(decodeKey(geometry, lo, hi)).toEqual({ lo: 0, hi: 0, order: 0xffff_ffff });
+    }
+  });
+
+  test('addresses of exactly 32 bits, or fewer, are cut off there', () => {
+    for (const physBits of [20, 31, 32, 33]) {
+      const page = makePageSize(6, physBits);
+      const geometry = radixGeometry(page);
+      const high = 2 ** physBits - 64;
+      const { lo, hi } = encodeKey(geometry, high >>> 0, Math.floor(high / 2 ** 32), 0);
+      expect(decodeKey(geometry, lo, hi)).toEqual({ lo: high >>> 0, hi: Math.floor(high / 2 ** 32), order: 0 });
+      const beyond = 2 ** (physBits - 6) * 2;
+      const { hi: over } = decodeKey(geometry, beyond >>> 0, Math.floor(beyond / 2 ** 32));
+      expect(over).toBeLessThan(2 ** Math.max(physBits - 32, 0));
+    }
+  });
+
   test('keys of a narrower machine lose what is above its addresses', () => {
     const narrow = radixGeometry(makePageSize(12, 40));
     const { lo, hi } = encodeKey(narrow, 0x1000, 0xff, 0);
