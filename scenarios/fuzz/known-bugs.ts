@@ -51,6 +51,16 @@ function ownsBlobOf({ page, state }: Evidence, symptom: Symptom, object: Expecte
   return intersect(pagesOf(object), [[pfn, pfn + 1]]).length > 0;
 }
 
+/** Whether the page allocator of the kernel of this number gives out scratch: its deferred initialisation lost the CMA mark. */
+function forgotCma({ state }: Evidence, kernel: number): boolean {
+  const { context } = state.kernels[kernel - 1]?.kernel ?? {};
+  return (
+    context?.kho.isKhoBoot === true &&
+    context.config.DEFERRED_STRUCT_PAGE_INIT &&
+    context.release.quirks.deferredInitForgetsCma
+  );
+}
+
 /** The union over the jumps that an object made, of what each spoilt of it. */
 function overJumps(
   evidence: Evidence,
@@ -346,15 +356,15 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
   {
     name: 'vmalloc-forgets-error',
     releases: '6.18',
-    condition: 'a further chunk of addresses cannot be had while an area is preserved',
+    condition: 'a further chunk of addresses cannot be had, or not preserved, while an area is preserved',
     what: 'everything is undone, and the call returns 0',
     seen: 'the area is lost, though its client was told that it is preserved',
     spoils: (evidence, symptom) =>
       overJumps(evidence, symptom, (jump, pages) =>
         jump.old.quirks.vmallocForgetsError &&
         symptom.object.kind === 'vmalloc' &&
-        jump.failedBefore.includes(VMALLOC_CHUNK_SITE)
-          ? pages
+        (jump.failedBefore.includes(VMALLOC_CHUNK_SITE) || forgotCma(evidence, jump.to - 1))
+          ? subtract(pages, jump.recorded)
           : NONE,
       ),
   },
@@ -439,14 +449,9 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a kernel with deferred struct pages took a handover over',
     what: 'their initialisation forgets that scratch is CMA: whoever asks the page allocator may be given scratch',
     seen: 'preserving fresh memory is refused where overlap is checked (KHO itself panics of it), and overwritten where not',
-    accounts: ({ state }, symptom) => {
-      const { context } = state.kernels[symptom.kernel - 1]?.kernel ?? {};
-      const isAffected =
-        context?.kho.isKhoBoot === true &&
-        context.config.DEFERRED_STRUCT_PAGE_INIT &&
-        context.release.quirks.deferredInitForgetsCma;
-      return isAffected && (symptom.kind === 'second-phase' || /frees scratch a second time/.test(symptom.text));
-    },
+    accounts: (evidence, symptom) =>
+      forgotCma(evidence, symptom.kernel) &&
+      (symptom.kind === 'second-phase' || /frees scratch a second time/.test(symptom.text)),
   },
   {
     name: 'double-restore',

@@ -70,6 +70,21 @@ test('a subtree in pages that were freed while preserved goes with them when the
   expect(tryPlan({ ...plan, steps })).toMatchObject({ known: [], verdict: 'intact' });
 });
 
+test('6.18 says that an area is preserved whose chunk is not, because it lies in scratch', () => {
+  const plan: FuzzPlan = {
+    name: 'an area in a kernel whose scratch is not CMA',
+    seed: 1,
+    machine: { pageSize: '4K', memory: '512M' },
+    kernel: {
+      release: '7.0',
+      cmdline: 'kho=on kho_scratch=32M,32M,32M',
+      config: { DEFERRED_STRUCT_PAGE_INIT: true },
+    },
+    steps: [{ 'preserve vmalloc': { size: 4190209, as: 'area' } }, { kexec: { release: '6.18' } }, { kexec: {} }],
+  };
+  expect(tryPlan(plan)).toMatchObject({ kind: 'known', known: ['vmalloc-forgets-error'] });
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
