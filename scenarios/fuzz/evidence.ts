@@ -104,6 +104,8 @@ export interface Evidence {
   readonly freed: ReadonlyMap<ExpectedObject, number>;
   /** Pages that somebody wrote to whose they are not, as an old kernel does that ignores what it preserved. */
   readonly strayWrites: Intervals;
+  /** The first kernel in which such a write hit memory of the kernel itself: its map, a blob, a table. */
+  readonly strayInKernel: number | undefined;
   /** Whether the second phase had its jump, and no fault in it. */
   readonly secondPhase: boolean;
   nidOf(pfn: number): number;
@@ -153,6 +155,7 @@ class Collector implements RunObserver {
   readonly foreign = new Map<ExpectedObject, Intervals>();
   readonly freed = new Map<ExpectedObject, number>();
   readonly strayWrites: (readonly [number, number])[] = [];
+  strayInKernel: number | undefined;
   /** What came with the last jump and was not restored yet. */
   #restorable = new Set<ExpectedObject>();
   #wrongs = new Map<string, number>();
@@ -241,6 +244,7 @@ class Collector implements RunObserver {
       const index = spec.damage.page ?? 0;
       const pfn = (starts[Math.floor(index / nrPagesEach)] ?? 0) + (index % nrPagesEach);
       this.strayWrites.push([pfn, pfn + 1]);
+      if (isKernelMemory(run, pfn)) this.strayInKernel ??= step.kernel;
     }
     if (spec.restore !== undefined && step.result === 'ok') {
       for (const each of [spec.restore].flat()) {
@@ -251,6 +255,14 @@ class Collector implements RunObserver {
       }
     }
   }
+}
+
+/** Whether a page is in use, and by none of the objects that clients made. */
+function isKernelMemory(run: RunState, pfn: number): boolean {
+  const { pages } = run.kernel.context;
+  if (!pages.hasStructPage(pfn) || pages.has(pfn as Pfn, PageFlag.free)) return false;
+  const owned = [...run.objects.objects.values()].filter(({ state }) => state !== 'gone' && state !== 'freed');
+  return !owned.some((object) => intersect(pagesOf(object), [[pfn, pfn + 1]]).length > 0);
 }
 
 function scratchOf(run: RunState): Intervals {
@@ -302,6 +314,7 @@ export function collectEvidence(scenario: Scenario, page: PageSize): Evidence {
     foreign: collector.foreign,
     freed: collector.freed,
     strayWrites: union(collector.strayWrites),
+    strayInKernel: collector.strayInKernel,
     secondPhase,
     nidOf: (pfn) => {
       const phys = pfn * page.sizeBytes;

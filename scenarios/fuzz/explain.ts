@@ -17,6 +17,8 @@ export interface Explanation {
 
 /** No page that a client hands over has a checksum. */
 const CLIENT_MEMORY = 'memory of a client';
+/** What a kernel keeps for itself has none either, and anything may follow. */
+const KERNEL_MEMORY = 'memory of the kernel';
 
 /** A field that was changed before the kernel of this number came up. */
 interface Change {
@@ -75,6 +77,11 @@ function causeOfGivingUp(evidence: Evidence, symptom: PageSymptom): string | und
   return KNOWN_BUGS.find((bug) => (bug.spoils?.(evidence, anywhere) ?? []).length > 0)?.name;
 }
 
+/** Whether somebody wrote into a kernel's own memory before this was seen. */
+function followsStray({ strayInKernel }: Evidence, symptom: Symptom): boolean {
+  return strayInKernel !== undefined && symptom.kernel >= strayInKernel;
+}
+
 /** Looks for what is behind everything that a run shows. */
 export function explain(evidence: Evidence): Explanation {
   const bugs = new Set<string>();
@@ -104,6 +111,10 @@ export function explain(evidence: Evidence): Explanation {
         if (stray.length > 0) fields.add(CLIENT_MEMORY);
         rest = subtract(rest, stray);
       }
+      if (rest.length > 0 && followsStray(evidence, symptom)) {
+        fields.add(KERNEL_MEMORY);
+        rest = [];
+      }
       const cause = rest.length === 0 ? undefined : causeOfGivingUp(evidence, symptom);
       if (cause !== undefined) bugs.add(cause);
       else if (rest.length > 0) open.push({ ...symptom, pages: rest });
@@ -114,6 +125,7 @@ export function explain(evidence: Evidence): Explanation {
     const change = changes.find((each) => leadsTo(each, symptom));
     if (bug !== undefined) bugs.add(bug.name);
     else if (change !== undefined) fields.add(change.field.field);
+    else if (followsStray(evidence, symptom)) fields.add(KERNEL_MEMORY);
     else open.push(symptom);
   }
   return { bugs: [...bugs].sort(), fields: [...fields].sort(), open };

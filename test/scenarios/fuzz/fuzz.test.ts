@@ -85,6 +85,26 @@ test('6.18 says that an area is preserved whose chunk is not, because it lies in
   expect(tryPlan(plan)).toMatchObject({ kind: 'known', known: ['vmalloc-forgets-error'] });
 });
 
+test('whoever writes where an object was, two kernels ago, may hit the map: anything may follow', () => {
+  const plan: FuzzPlan = {
+    name: 'a write into a page of the tree',
+    seed: 1,
+    machine: { pageSize: '4K', memory: '512M' },
+    kernel: { release: '7.3', cmdline: 'kho=on kho_scratch=32M,32M,32M' },
+    steps: [
+      { alloc: { order: 0, count: 1, as: 'spare' } },
+      { 'preserve pages': { count: 42, as: 'range' } },
+      { kexec: {} },
+      { 'preserve vmalloc': { size: 1, as: 'area' } },
+      { kexec: {} },
+      { preserve: 'range' },
+      { damage: { to: 'spare', offset: 0 } },
+      { kexec: {} },
+    ],
+  };
+  expect(tryPlan(plan)).toMatchObject({ kind: 'known', known: [], verdict: 'crashed' });
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
