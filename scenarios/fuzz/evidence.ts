@@ -102,6 +102,8 @@ export interface Evidence {
   readonly foreign: ReadonlyMap<ExpectedObject, Intervals>;
   /** Objects that were freed while they were preserved, or by one of two owners, with the number of the kernel. */
   readonly freed: ReadonlyMap<ExpectedObject, number>;
+  /** Kernels in which a vmalloc area was asked for again, whose descriptor went with the first time. */
+  readonly readAfterFree: ReadonlySet<number>;
   /** Pages that somebody wrote to whose they are not, as an old kernel does that ignores what it preserved. */
   readonly strayWrites: Intervals;
   /** The first kernel in which such a write hit memory of the kernel itself: its map, a blob, a table. */
@@ -156,6 +158,7 @@ class Collector implements RunObserver {
   readonly freed = new Map<ExpectedObject, number>();
   readonly strayWrites: (readonly [number, number])[] = [];
   strayInKernel: number | undefined;
+  readonly readAfterFree = new Set<number>();
   /** What came with the last jump and was not restored yet. */
   #restorable = new Set<ExpectedObject>();
   #wrongs = new Map<string, number>();
@@ -246,6 +249,10 @@ class Collector implements RunObserver {
       this.strayWrites.push([pfn, pfn + 1]);
       if (isKernelMemory(run, pfn)) this.strayInKernel ??= step.kernel;
     }
+    for (const each of spec.restore === undefined ? [] : [spec.restore].flat()) {
+      const object = run.objects.objects.get(each);
+      if (object?.kind === 'vmalloc' && !this.#restorable.has(object)) this.readAfterFree.add(step.kernel);
+    }
     if (spec.restore !== undefined && step.result === 'ok') {
       for (const each of [spec.restore].flat()) {
         const object = run.objects.objects.get(each);
@@ -315,6 +322,7 @@ export function collectEvidence(scenario: Scenario, page: PageSize): Evidence {
     freed: collector.freed,
     strayWrites: union(collector.strayWrites),
     strayInKernel: collector.strayInKernel,
+    readAfterFree: collector.readAfterFree,
     secondPhase,
     nidOf: (pfn) => {
       const phys = pfn * page.sizeBytes;

@@ -464,6 +464,15 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       evidence.state.kernels[symptom.kernel - 1]?.kernel.context.release.quirks.pagePrivate === 'order',
   },
   {
+    name: 'blob-outlives-its-memory',
+    releases: '6.18 to 7.3',
+    condition: 'a client asks for a vmalloc area again that it took back already',
+    what: 'the root FDT still names the blob with the descriptor, whose page is free: whatever lies there is read',
+    seen: 'an error, or an oops where that is followed as a pointer',
+    accounts: ({ readAfterFree }, symptom) =>
+      symptom.kind === 'crash' && !symptom.inBoot && readAfterFree.has(symptom.kernel),
+  },
+  {
     name: 'unpreserve-hangs',
     releases: '6.16 to 6.17.8',
     condition: 'a client unpreserves a block that no bitmap covers',

@@ -105,6 +105,25 @@ test('whoever writes where an object was, two kernels ago, may hit the map: anyt
   expect(tryPlan(plan)).toMatchObject({ kind: 'known', known: [], verdict: 'crashed' });
 });
 
+test('an area that is taken back again is read from free memory', () => {
+  const plan: FuzzPlan = {
+    name: 'twice',
+    seed: 1,
+    machine: { pageSize: '16K', memory: '1G' },
+    kernel: { release: '7.3', cmdline: 'kho=on liveupdate=on kho_scratch=32M,32M,32M test_kho.max_mem=1048576' },
+    steps: [
+      { kexec: { release: '7.2' } },
+      { 'preserve pages': { count: 1, as: 'pages-1' } },
+      { 'preserve vmalloc': { size: 1, as: 'area-2' } },
+      { 'preserve vmalloc': { size: 1, as: 'area-3' } },
+      { kexec: {} },
+      { restore: 'area-2' },
+    ],
+  };
+  expect(tryPlan(plan)).toMatchObject({ known: ['blob-outlives-its-memory'], verdict: 'crashed' });
+  expect(tryPlan({ ...plan, steps: plan.steps.slice(0, -1) })).toMatchObject({ known: [], verdict: 'intact' });
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
