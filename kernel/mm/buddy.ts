@@ -154,15 +154,22 @@ export class BuddyAllocator implements BulkPageAllocator {
       const node = this.#nodeOf(at);
       const range = node.ranges.find((r) => at >= r.start && at < r.start + r.nrPages) ?? { start, nrPages };
       const stop = Math.min(end, range.start + range.nrPages);
-      for (const piece of this.#kinds(at, stop)) {
+      // Most of what memblock gives away was never touched.
+      const isPlain = pages.isPlain(at as Pfn, stop - at);
+      const pieces = isPlain ? [{ start: at, nrPages: stop - at, kind: this.#kindOf(at) }] : this.#kinds(at, stop);
+      for (const piece of pieces) {
         const first = piece.start as Pfn;
-        this.#cleanHeads(first, piece.nrPages);
+        if (!isPlain) this.#cleanHeads(first, piece.nrPages);
         pages.releaseRange(first, piece.nrPages);
         if (junkSeed !== undefined) memory.fillPages(first, piece.nrPages, junk(junkSeed));
         node[piece.kind].insertRange(first, piece.nrPages);
       }
       at = stop;
     }
+  }
+
+  #kindOf(pfn: number): FreeKind {
+    return this.#ctx.pages.has(pfn as Pfn, PageFlag.cma) ? 'cma' : 'normal';
   }
 
   /** The pieces of a range by kind of pageblock. */

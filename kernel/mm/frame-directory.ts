@@ -269,6 +269,17 @@ export class FrameDirectory {
     }
   }
 
+  /** The state that all frames of [start, end) are in, -1 where they differ. @throws MachineFault outside. */
+  uniformState(start: number, end: number): number {
+    const span = this.#spanOf(start);
+    if (end > span.firstPfn + span.nrPages) return -1;
+    const state = this.get(start);
+    for (let at = start; at < end; at = span.firstPfn + this.#uniformEnd(span, at - span.firstPfn)) {
+      if (this.get(at) !== state) return -1;
+    }
+    return state;
+  }
+
   /** Index behind the piece around `index` whose frames are surely in one state. */
   #uniformEnd(span: Span, index: number): number {
     const groupIndex = Math.floor(index / GROUP_FRAMES);

@@ -333,6 +333,12 @@ export class PageStates {
     );
   }
 
+  /** Whether all frames of a range are in one state, with private 0. Looks at pieces, not frames. */
+  isPlain(start: Pfn, nrPages: number): boolean {
+    const state = this.#frames.uniformState(start, start + nrPages);
+    return state >= 0 && wordOf(this.#table, state, 0) === 0 && wordOf(this.#table, state, 1) === 0;
+  }
+
   /** The frames of a range whose private is not 0, ascending. */
   *withPrivate(start: Pfn, nrPages: number): Generator<Pfn> {
     for (const run of this.runs(start, (start + nrPages) as Pfn)) {

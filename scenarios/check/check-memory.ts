@@ -57,18 +57,30 @@ export function checkObject(
     untestedPages: 0,
     restoredPages: 0,
   };
-  checkContent(object, memory, findings);
+  const starts = ascending(object.blocks.starts);
+  checkContent(object, starts, memory, findings);
   // A reserve_mem region is never restored: the kernel that revives it keeps it set aside, and hands it on.
   const keptAside = object.kind === 'reserve_mem' && !object.abandoned;
-  if (pages !== undefined && !keptAside) checkStates(object, pages, banks, findings);
+  if (pages !== undefined && !keptAside) checkStates(object, starts, pages, banks, findings);
   return findings;
 }
 
 /** Ranges beyond this span holes, which hold nothing: only their parts in RAM are looked at. */
 const WHOLE_RANGE_PAGES = 2 ** 30;
 
-function checkContent(object: ExpectedObject, memory: PhysicalMemory, findings: MemoryFindings): void {
-  const { starts, nrPagesEach } = object.blocks;
+/** Blocks from the lowest up: neighbours are found faster, and the first that is wrong is the lowest. */
+function ascending(starts: Float64Array): Float64Array {
+  const isAscending = starts.every((start, i) => i === 0 || (starts[i - 1] as number) <= start);
+  return isAscending ? starts : starts.slice().sort();
+}
+
+function checkContent(
+  object: ExpectedObject,
+  starts: Float64Array,
+  memory: PhysicalMemory,
+  findings: MemoryFindings,
+): void {
+  const { nrPagesEach } = object.blocks;
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i] as number;
     if (nrPagesEach <= WHOLE_RANGE_PAGES) checkPages(object, memory, findings, start, nrPagesEach);
@@ -106,11 +118,12 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 function checkStates(
   object: ExpectedObject,
+  starts: Float64Array,
   pages: PageStates,
   banks: readonly RamBank[],
   findings: MemoryFindings,
 ): void {
-  const { starts, nrPagesEach } = object.blocks;
+  const { nrPagesEach } = object.blocks;
   const restored = object.state === 'restored';
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i] as number;

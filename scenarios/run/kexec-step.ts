@@ -13,8 +13,8 @@ import {
   pageSizeByName,
 } from '../../machine/index.ts';
 import { MEMBLOCK_RSRV_NOINIT } from '../../machine/memblock/flags.ts';
+import { NO_REGION } from '../../machine/memblock/region-table.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
-import { subtract, union } from '../handover/intervals.ts';
 import { applyCorruption, type LeftBehind } from './corruption.ts';
 import { ImpossibleStep } from './placement.ts';
 import { arriveReserveMem, carryReserveMem, noteReserveMem } from './reserve-mem.ts';
@@ -185,17 +185,38 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
   entry.incoming = blocks;
 }
 
-/** What the walk set aside that the old kernel had not preserved. */
+/** What the walk set aside that the old kernel had not preserved. Both sides may have millions of ranges. */
 function notePhantoms(entry: KernelEntry, { starts, orders }: PreservedBlocks): void {
   const { memblock, page } = entry.kernel.context;
-  const noinit: [number, number][] = [];
-  for (const { base, end, flags } of memblock.reserved) {
-    if ((flags & MEMBLOCK_RSRV_NOINIT) !== 0) noinit.push([base, end]);
+  const table = memblock.reserved;
+  const byAddress = ascendingOrder(starts);
+  let next = 0;
+  let covered = 0;
+  for (let region = table.first(); region !== NO_REGION; region = table.next(region)) {
+    if ((table.flags(region) & MEMBLOCK_RSRV_NOINIT) === 0) continue;
+    const end = table.end(region);
+    let at = Math.max(table.base(region), covered);
+    while (at < end) {
+      const block = byAddress[next];
+      const start = block === undefined ? end : (starts[block] as number);
+      if (block !== undefined && start <= at) {
+        covered = Math.max(covered, start + page.sizeBytes * 2 ** (orders[block] ?? 0));
+        at = Math.max(at, covered);
+        next++;
+        continue;
+      }
+      const stop = Math.min(start, end);
+      entry.phantom.add(at / page.sizeBytes, (stop - at) / page.sizeBytes);
+      at = stop;
+    }
   }
-  const preserved = starts.map((start, i) => [start, start + page.sizeBytes * 2 ** (orders[i] ?? 0)] as const);
-  for (const [start, end] of subtract(union(noinit), union(preserved))) {
-    entry.phantom.add(start / page.sizeBytes, (end - start) / page.sizeBytes);
-  }
+}
+
+/** The indices of some numbers, those of smaller ones first. */
+function ascendingOrder(numbers: readonly number[]): Uint32Array {
+  const order = Uint32Array.from(numbers, (_, i) => i);
+  const isAscending = numbers.every((value, i) => i === 0 || (numbers[i - 1] as number) <= value);
+  return isAscending ? order : order.sort((a, b) => (numbers[a] as number) - (numbers[b] as number));
 }
 
 /** The end of a kernel's life, or of the run: a last look, and what was never restored. */
