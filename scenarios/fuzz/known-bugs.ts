@@ -61,6 +61,11 @@ function forgotCma({ state }: Evidence, kernel: number): boolean {
   );
 }
 
+/** Whether the bitmaps and chunks of a jump may have come from scratch, which the next kernel overwrites before it reads. */
+function mayHaveMapInScratch(evidence: Evidence, jump: Jump): boolean {
+  return jump.old.map.format === 'chunk-list' && forgotCma(evidence, jump.to - 1);
+}
+
 /** The union over the jumps that an object made, of what each spoilt of it. */
 function overJumps(
   evidence: Evidence,
@@ -448,10 +453,19 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     releases: '6.16 to 7.1, with DEFERRED_STRUCT_PAGE_INIT',
     condition: 'a kernel with deferred struct pages took a handover over',
     what: 'their initialisation forgets that scratch is CMA: whoever asks the page allocator may be given scratch',
-    seen: 'preserving fresh memory is refused where overlap is checked (KHO itself panics of it), and overwritten where not',
-    accounts: (evidence, symptom) =>
-      forgotCma(evidence, symptom.kernel) &&
-      (symptom.kind === 'second-phase' || /frees scratch a second time/.test(symptom.text)),
+    seen: 'preserving fresh memory is refused where overlap is checked (KHO itself panics of it), and overwritten where not; so are bitmaps of a chunk list, and the next kernel reads others',
+    spoils: (evidence, symptom) =>
+      overJumps(evidence, symptom, (jump, pages) => (mayHaveMapInScratch(evidence, jump) ? pages : NONE)),
+    accounts: (evidence, symptom) => {
+      if (symptom.kind === 'phantom' || (symptom.kind === 'crash' && symptom.inBoot)) {
+        const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+        if (jump !== undefined && mayHaveMapInScratch(evidence, jump)) return true;
+      }
+      return (
+        forgotCma(evidence, symptom.kernel) &&
+        (symptom.kind === 'second-phase' || /frees scratch a second time/.test(symptom.text))
+      );
+    },
   },
   {
     name: 'double-restore',

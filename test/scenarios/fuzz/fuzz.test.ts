@@ -124,6 +124,26 @@ test('an area that is taken back again is read from free memory', () => {
   expect(tryPlan({ ...plan, steps: plan.steps.slice(0, -1) })).toMatchObject({ known: [], verdict: 'intact' });
 });
 
+test('bitmaps in scratch that is not CMA are overwritten, and the next kernel takes other pages', () => {
+  const plan: FuzzPlan = {
+    name: 'bitmaps in scratch',
+    seed: 1,
+    machine: { pageSize: '4K', memory: '512M' },
+    kernel: {
+      release: '6.17.9',
+      cmdline: 'kho=on liveupdate=on kho_scratch=32M,0,8M test_kho.max_mem=1048576',
+      config: { DEFERRED_STRUCT_PAGE_INIT: true },
+    },
+    steps: [
+      { 'preserve folios': { order: 0, count: 40000, every: '8K', as: 'many' } },
+      { kexec: { release: '6.17.8' } },
+      { kexec: { config: { KEXEC_HANDOVER_DEBUG: false } } },
+    ],
+  };
+  const { kind, known } = tryPlan(plan);
+  expect([kind, known.includes('scratch-not-cma')]).toEqual(['known', true]);
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
