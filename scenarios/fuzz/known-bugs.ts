@@ -1,4 +1,4 @@
-import { VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
+import { ADD_SUBTREE_SITE, VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import {
   beyondSmallBitmap,
@@ -291,6 +291,18 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     accounts: (evidence, symptom) => {
       const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
       return symptom.kind === 'crash' && symptom.inBoot && jump !== undefined && lacksFlbNode(jump);
+    },
+  },
+  {
+    name: 'half-made-node',
+    releases: '6.16 to 7.0',
+    condition: 'there is no room for the node of a subtree in the root FDT',
+    what: 'the node stays, without what leads to the blob',
+    seen: 'LUO of the next kernel panics over its own, other clients are refused',
+    accounts: (evidence, symptom) => {
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      const isSeen = symptom.kind === 'client' || (symptom.kind === 'crash' && symptom.inBoot);
+      return isSeen && jump?.old.quirks.addSubtreeCleansUp === false && jump.failedBefore.includes(ADD_SUBTREE_SITE);
     },
   },
   {

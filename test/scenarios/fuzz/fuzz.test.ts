@@ -144,6 +144,22 @@ test('bitmaps in scratch that is not CMA are overwritten, and the next kernel ta
   expect([kind, known.includes('scratch-not-cma')]).toEqual(['known', true]);
 });
 
+test('the node of LUO that 6.19 leaves half made is what the next kernel panics over', () => {
+  const plan: FuzzPlan = {
+    name: 'half a node',
+    seed: 1,
+    machine: { pageSize: '4K', memory: '512M' },
+    kernel: { release: '7.3', cmdline: 'kho=on liveupdate=on kho_scratch=32M,32M,32M' },
+    steps: [
+      { kexec: { release: '6.19' } },
+      { fault: { at: 'kho.add-subtree', nth: 1, next: true } },
+      { kexec: {} },
+      { kexec: {} },
+    ],
+  };
+  expect(tryPlan(plan)).toMatchObject({ known: ['half-made-node'], verdict: 'crashed' });
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
