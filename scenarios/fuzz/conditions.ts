@@ -108,6 +108,14 @@ export function sharedPages({ foreign, state }: Evidence, object: ExpectedObject
   return union([...shared, ...taken]);
 }
 
+/** Whether a client asked, in the kernel of this number, for pages that others had handed over to it. */
+export function tookFromOthers({ jumps, wrongRestores }: Evidence, kernel: number): boolean {
+  const jump = jumps.find(({ to }) => to === kernel);
+  return wrongRestores.some(
+    (each) => each.kernel === kernel && intersect(jump?.recorded ?? NONE, each.pages).length > 0,
+  );
+}
+
 /** The blocks that restoring a range looks at: the largest that is aligned and fits, whatever lies in between. */
 function* restoreBlocks(start: number, nrPages: number): Generator<{ start: number; order: number }> {
   const end = start + nrPages;

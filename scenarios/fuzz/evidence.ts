@@ -102,6 +102,8 @@ export interface Evidence {
   readonly foreign: ReadonlyMap<ExpectedObject, Intervals>;
   /** Objects that were freed while they were preserved, or by one of two owners, with the number of the kernel. */
   readonly freed: ReadonlyMap<ExpectedObject, number>;
+  /** Pages that a client asked back which had not handed them over, with the number of the kernel. */
+  readonly wrongRestores: readonly { readonly kernel: number; readonly pages: Intervals }[];
   /** Kernels in which a vmalloc area was asked for again, whose descriptor went with the first time. */
   readonly readAfterFree: ReadonlySet<number>;
   /** Pages that somebody wrote to whose they are not, as an old kernel does that ignores what it preserved. */
@@ -159,6 +161,7 @@ class Collector implements RunObserver {
   readonly strayWrites: (readonly [number, number])[] = [];
   strayInKernel: number | undefined;
   readonly readAfterFree = new Set<number>();
+  readonly wrongRestores: { kernel: number; pages: Intervals }[] = [];
   /** What came with the last jump and was not restored yet. */
   #restorable = new Set<ExpectedObject>();
   #wrongs = new Map<string, number>();
@@ -251,7 +254,9 @@ class Collector implements RunObserver {
     }
     for (const each of spec.restore === undefined ? [] : [spec.restore].flat()) {
       const object = run.objects.objects.get(each);
-      if (object?.kind === 'vmalloc' && !this.#restorable.has(object)) this.readAfterFree.add(step.kernel);
+      if (object === undefined || this.#restorable.has(object)) continue;
+      this.wrongRestores.push({ kernel: step.kernel, pages: pagesOf(object) });
+      if (object.kind === 'vmalloc') this.readAfterFree.add(step.kernel);
     }
     if (spec.restore !== undefined && step.result === 'ok') {
       for (const each of [spec.restore].flat()) {
@@ -323,6 +328,7 @@ export function collectEvidence(scenario: Scenario, page: PageSize): Evidence {
     strayWrites: union(collector.strayWrites),
     strayInKernel: collector.strayInKernel,
     readAfterFree: collector.readAfterFree,
+    wrongRestores: collector.wrongRestores,
     secondPhase,
     nidOf: (pfn) => {
       const phys = pfn * page.sizeBytes;

@@ -20,6 +20,7 @@ import {
   rangeBlocks,
   readsLarge,
   sharedPages,
+  tookFromOthers,
   tooLarge,
   unreserved,
   wholeBlocks,
@@ -102,10 +103,12 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
   {
     name: 'no-owner-check',
     releases: '6.16 to 7.3',
-    condition: 'a client preserves pages that somebody else has, or has preserved',
-    what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs',
+    condition:
+      'a client preserves pages that somebody else has, or has preserved, or asks back what another handed over',
+    what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs, who restores first has it',
     seen: 'shared pages are lost, damaged, or restored by the other',
     spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom.object)),
+    accounts: (evidence, symptom) => symptom.kind === 'client' && tookFromOthers(evidence, symptom.kernel),
   },
   {
     name: 'freed-while-preserved',

@@ -160,6 +160,30 @@ test('the node of LUO that 6.19 leaves half made is what the next kernel panics 
   expect(tryPlan(plan)).toMatchObject({ known: ['half-made-node'], verdict: 'crashed' });
 });
 
+test('who asks for pages that a session handed over takes them from it', () => {
+  const plan: FuzzPlan = {
+    name: 'a stranger restores first',
+    seed: 1,
+    machine: { pageSize: '64K', memory: '4G' },
+    kernel: {
+      release: '7.3',
+      cmdline: 'kho=on liveupdate=on reserve_mem=2M:64K:ring kho_scratch=512M,512M,512M test_kho.max_mem=1048576',
+    },
+    steps: [
+      { 'preserve folios': { order: 1, count: 2, as: 'folios-1' } },
+      { unpreserve: 'folios-1' },
+      { kexec: { release: '7.2' } },
+      { session: { name: 'session-2', files: [{ token: 1, memfd: 2218, folioSize: 262144, fill: 'zero' }] } },
+      { kexec: {} },
+      { restore: 'folios-1' },
+      { retrieve: 'session-2' },
+    ],
+  };
+  expect(tryPlan(plan)).toMatchObject({ known: ['no-owner-check'], verdict: 'damaged' });
+  const honest = plan.steps.filter((step) => !('restore' in step));
+  expect(tryPlan({ ...plan, steps: honest })).toMatchObject({ known: [], verdict: 'intact' });
+});
+
 /** A handover from one release to another, with pages of order 0 all over memory. */
 function between(from: string, to: string, pageSize = '4K'): FuzzPlan {
   return {
