@@ -135,7 +135,7 @@ test('bitmaps in scratch that is not CMA are overwritten, and the next kernel ta
       config: { DEFERRED_STRUCT_PAGE_INIT: true },
     },
     steps: [
-      { 'preserve folios': { order: 0, count: 40000, every: '8K', as: 'many' } },
+      { 'preserve folios': { order: 0, count: 20000, every: '8K', as: 'many' } },
       { kexec: { release: '6.17.8' } },
       { kexec: { config: { KEXEC_HANDOVER_DEBUG: false } } },
     ],
