@@ -3,6 +3,7 @@ import type { LuoDevice } from '../../kernel/liveupdate/luo.ts';
 import { Memfd } from '../../kernel/liveupdate/memfd-file.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
 import type { Pfn } from '../../machine/index.ts';
+import { ImpossibleStep } from './placement.ts';
 import type { RunState } from './run-state.ts';
 import type { StepSpec } from './schema.ts';
 import { type BookedSession, compareFile, type ExpectedFile } from './session-book.ts';
@@ -29,8 +30,18 @@ function withDevice<T>(run: RunState, call: (device: LuoDevice) => T | Errno): T
   });
 }
 
-/** Makes a session with its files. @returns 0 or the first error; undefined when the kernel fell over. */
+/**
+ * Makes a session with its files. @returns 0 or the first error; undefined when the kernel fell over.
+ * @throws ImpossibleStep for the name of a session that came in and was not retrieved: a kernel keeps the two apart, later
+ *   steps could not.
+ */
 export function createSession(run: RunState, spec: NonNullable<StepSpec['session']>): 0 | Errno | undefined {
+  if (run.sessions.sessions.get(spec.name)?.state === 'crossed') {
+    throw new ImpossibleStep(
+      `a session '${spec.name}' came in, and was not retrieved yet`,
+      'retrieve it first, or give the new one another name',
+    );
+  }
   return withDevice(run, (device): 0 | Errno => {
     const open = device.createSession(spec.name);
     if (isErrno(open)) return open;

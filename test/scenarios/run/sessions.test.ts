@@ -147,3 +147,11 @@ describe('what cannot be said of sessions', () => {
     expect(() => runScenario(scenario, { page: PAGE_4K })).toThrow(/the handover has no files of a session 'a'/);
   });
 });
+
+test('a session cannot have the name of one that came in and was not retrieved', () => {
+  const again = `
+  - session: { name: a, files: [] }
+  - kexec
+  - session: { name: a, files: [{ token: 1, memfd: 4K }] }`;
+  expect(() => results(again)).toThrow("a session 'a' came in, and was not retrieved yet");
+});
