@@ -104,7 +104,8 @@ export function restoreVmallocObject(run: RunState, object: ExpectedObject): 0 |
     run.objects.checkMapping(object, framesOf(area), run.entry.ledger, () => mappedElsewhere(run, object));
     return 0;
   });
-  if (result !== undefined) object.state = 'restored';
+  // Asking for what was not handed over does not make it the client's.
+  if (result !== undefined && object.state === 'crossed') object.state = 'restored';
   return result;
 }
 
