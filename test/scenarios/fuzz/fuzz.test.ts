@@ -16,11 +16,11 @@ import { CORRUPT_TARGETS } from '../../../scenarios/run/schema.ts';
 const CAMPAIGN = { jobs: 1, find: [], seconds: () => 0, isOver: () => false, onProgress: () => {} };
 
 test('random scenarios show nothing but known bugs', async () => {
-  const document = await fuzz({ ...CAMPAIGN, firstSeed: 200, runs: 12 });
+  const document = await fuzz({ ...CAMPAIGN, firstSeed: 200, runs: 9 });
   expect(document.violation).toBeNull();
-  expect(document.runs).toBe(12);
-  expect(document.good).toBeGreaterThan(5);
-  expect(document.secondPhases).toBeGreaterThan(5);
+  expect(document.runs).toBe(9);
+  expect(document.good).toBeGreaterThan(3);
+  expect(document.secondPhases).toBeGreaterThan(3);
 });
 
 test('the same seed is the same scenario, and ends the same way', () => {
