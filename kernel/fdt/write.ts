@@ -120,7 +120,7 @@ export function fdtEndNode(fdt: Uint8Array): 0 | FdtErr {
 }
 
 /**
- * Looks for a string in a strings block: any place where its bytes and a NUL are, so the end of a longer string counts
+ * Looks for a string in a strings block: wherever its bytes and a NUL are, so the end of a longer string counts
  * too. @returns the index in the buffer, -1 if there is none.
  */
 export function findString(fdt: Uint8Array, start: number, size: number, string: Uint8Array): number {

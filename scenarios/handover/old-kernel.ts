@@ -22,7 +22,7 @@ export interface HandoverPlan {
   readonly seed: number;
 }
 
-/** An old kernel's memory at the jump: any number of new kernels can be booted on it, one after the other. */
+/** An old kernel's memory at the jump. As many new kernels as one likes can be booted on it, one after the other. */
 export interface OldKernel {
   readonly release: Release;
   readonly plan: HandoverPlan;
