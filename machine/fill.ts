@@ -1,3 +1,4 @@
+import type { PageSize } from './page-size.ts';
 import { mix32 } from './random.ts';
 
 /**
@@ -15,8 +16,10 @@ export interface Fill {
   readonly seed: number;
   /** Where an `image` comes from. */
   readonly source?: PageSource;
-  /** For pages that were copied whole: each holds what the fill gives the page `shift` further on. */
+  /** For pages that were copied whole: each holds what the fill gives the page `shift` further on (of its own pages). */
   readonly shift?: number;
+  /** log2 of the bytes of the pages that it was made for, where the memory it lies in has others now. */
+  readonly pageShift?: number;
 }
 
 /** Content of pages that is kept elsewhere, too large to be copied. */
@@ -42,14 +45,27 @@ export function ramp(seed: number): Fill {
   return { kind: 'ramp', seed };
 }
 
-/** What pages that `fill` gave their content hold after a copy to `distance` pages further on. */
-export function copiedFill(fill: Fill, distance: number): Fill {
-  return fill.kind === 'zero' ? fill : { ...fill, shift: (fill.shift ?? 0) - distance };
+/** What pages that `fill` gave their content hold after a copy to `distance` pages further on, in memory of such pages. */
+export function copiedFill(fill: Fill, distance: number, page: PageSize): Fill {
+  if (fill.kind === 'zero') return fill;
+  const own = fill.pageShift === undefined ? distance : distance * 2 ** (page.shift - fill.pageShift);
+  return { ...fill, shift: (fill.shift ?? 0) - own };
+}
+
+/** What a fill of memory with pages of one size is called in memory with pages of another: the same bytes. */
+export function fillUnderPage(fill: Fill, from: PageSize, to: PageSize): Fill {
+  const { pageShift = from.shift, ...same } = fill;
+  return fill.kind === 'zero' || pageShift === to.shift ? same : { ...same, pageShift };
 }
 
 /** Whether two fills give every page the same content. */
 export function sameFill(a: Fill, b: Fill): boolean {
-  return a.kind === b.kind && a.seed === b.seed && (a.shift ?? 0) === (b.shift ?? 0);
+  return a.kind === b.kind && a.seed === b.seed && (a.shift ?? 0) === (b.shift ?? 0) && a.pageShift === b.pageShift;
+}
+
+/** Whether only a look at the bytes tells what two fills that are not the same have in common. */
+export function maybeSameBytes(a: Fill, b: Fill): boolean {
+  return a.kind === 'image' || b.kind === 'image' || a.pageShift !== b.pageShift;
 }
 
 /** The content that a source has for each page. */
@@ -64,6 +80,10 @@ export function imageFill(source: PageSource, seed: number): Fill {
 export function generatePage(fill: Fill, pfn: number, words: Uint32Array): void {
   if (fill.kind === 'zero') {
     words.fill(0);
+    return;
+  }
+  if (fill.pageShift !== undefined) {
+    generateAcross(fill, fill.pageShift, pfn, words);
     return;
   }
   const of = pfn + (fill.shift ?? 0);
@@ -98,6 +118,34 @@ export function generatePage(fill: Fill, pfn: number, words: Uint32Array): void 
   }
 }
 
+/** The page that `generateAcross` made last: whoever reads small pages out of a large one comes again. */
+const lastWhole = { fill: undefined as Fill | undefined, at: -1, words: new Uint32Array(0) };
+
+/** As `generatePage`, for a page that is put together of parts of pages of another size. */
+function generateAcross(fill: Fill, pageShift: number, pfn: number, words: Uint32Array): void {
+  const { pageShift: _, shift = 0, ...plain } = fill;
+  const wholeWords = 2 ** pageShift / 4;
+  // Powers of two: exact.
+  let at = (pfn * words.length) / wholeWords + shift;
+  for (let done = 0; done < words.length; ) {
+    const whole = Math.floor(at);
+    const within = (at - whole) * wholeWords;
+    const part = Math.min(wholeWords - within, words.length - done);
+    words.set(wholePage(fill, plain, whole, wholeWords).subarray(within, within + part), done);
+    done += part;
+    at += part / wholeWords;
+  }
+}
+
+function wholePage(fill: Fill, plain: Fill, at: number, nrWords: number): Uint32Array {
+  if (lastWhole.at === at && lastWhole.fill !== undefined && sameFill(lastWhole.fill, fill)) return lastWhole.words;
+  const words = new Uint32Array(nrWords);
+  generatePage(plain, at, words);
+  // Not of what is kept elsewhere: it would be kept alive.
+  if (fill.source === undefined) Object.assign(lastWhole, { fill, at, words });
+  return words;
+}
+
 /** A ramp of 2^14 words, what the largest page has, stays below 2^32. */
 function rampOf(seed: number, pfn: number): { readonly start: number; readonly step: number } {
   const low = mix32(mix32(seed ^ 0x7261_6d70) ^ (pfn >>> 0));
@@ -111,7 +159,7 @@ function rampOf(seed: number, pfn: number): { readonly start: number; readonly s
  */
 export function sumOfFill(fill: Fill, pfn: number, nrWords: number): number | undefined {
   if (fill.kind === 'zero') return 0;
-  if (fill.kind !== 'ramp') return undefined;
+  if (fill.kind !== 'ramp' || fill.pageShift !== undefined) return undefined;
   const { start, step } = rampOf(fill.seed, pfn + (fill.shift ?? 0));
   return nrWords * start + step * ((nrWords * (nrWords - 1)) / 2);
 }

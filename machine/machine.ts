@@ -51,23 +51,23 @@ export interface MachineConfig {
  */
 export class Machine {
   readonly arch: Arch;
-  readonly page: PageSize;
   readonly seed: number;
-  readonly map: MemoryMap;
   readonly clock = new VirtualClock();
   /** How many kernels have run: 0 for the first. */
   generation = 0;
   registers: BootRegisters = { kind: 'power-on' };
   /** What the loader of the present kernel put where. */
   segments: readonly LoadedSegment[] = [];
+  #page: PageSize;
+  #map: MemoryMap;
   #memory: PhysicalMemory;
 
   private constructor(config: MachineConfig, memory: PhysicalMemory) {
     this.arch = config.arch;
-    this.page = config.page;
+    this.#page = config.page;
     this.seed = config.seed;
     const { banks, page, reservations, memorylessNodes } = config;
-    this.map = makeMemoryMap(banks, page.sizeBytes, reservations, memorylessNodes);
+    this.#map = makeMemoryMap(banks, page.sizeBytes, reservations, memorylessNodes);
     this.#memory = memory;
   }
 
@@ -86,6 +86,27 @@ export class Machine {
 
   get memory(): PhysicalMemory {
     return this.#memory;
+  }
+
+  /** The page size of the kernel that runs, or starts next. */
+  get page(): PageSize {
+    return this.#page;
+  }
+
+  get map(): MemoryMap {
+    return this.#map;
+  }
+
+  /**
+   * The kernel that starts next has pages of another size. Nothing that is in RAM or in registers changes.
+   * @throws RangeError when RAM is no whole number of such pages.
+   */
+  changePages(page: PageSize): void {
+    if (page === this.#page) return;
+    const { banks, reservations, memorylessNodes } = this.#map;
+    this.#map = makeMemoryMap(banks, page.sizeBytes, reservations, memorylessNodes);
+    this.#memory = this.#memory.transferTo(page);
+    this.#page = page;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { DeadMachineError, MachineFault } from './fault.ts';
-import { type Fill, generatePage, sameFill, ZERO_FILL } from './fill.ts';
+import { type Fill, fillUnderPage, generatePage, imageFill, maybeSameBytes, sameFill, ZERO_FILL } from './fill.ts';
 import type { RamBank } from './memory-map.ts';
 import type { PageSize } from './page-size.ts';
 import { hexOfHalves, type Pfn, type PhysAddr } from './units.ts';
@@ -101,6 +101,8 @@ export class PhysicalMemory {
   readonly #states: BankState[];
   #last: BankState;
   #writer = 0;
+  /** How often the page size changed: tells the fills apart that stand for the memory before. */
+  #nrResizes = 0;
   /** The recipe used last. */
   #lastRecipe = 0;
   readonly #framesPerSlabShift: number;
@@ -158,7 +160,81 @@ export class PhysicalMemory {
     this.#store = undefined;
     this.generation++;
     next.generation = this.generation + 1;
+    next.#nrResizes = this.#nrResizes;
     return next;
+  }
+
+  /**
+   * As `transfer`, to a kernel with pages of another size: the same bytes, of the same writers.
+   * @throws RangeError when a bank is no whole number of such pages.
+   */
+  transferTo(page: PageSize): PhysicalMemory {
+    if (page === this.page) return this.transfer();
+    const next = new PhysicalMemory(page, this.banks);
+    const old = this.transfer();
+    next.#nrResizes = old.#nrResizes + 1;
+    // Pages that are no fill as a whole are put together of the old ones when somebody looks.
+    const source = {
+      readPage: (pfn: number, words: Uint32Array) => {
+        const bytes = old.readBytes((pfn * page.sizeBytes) as PhysAddr, page.sizeBytes);
+        words.set(new Uint32Array(bytes.buffer));
+      },
+    };
+    const pieces = imageFill(source, next.#nrResizes);
+    for (const { start, nrPages, backing } of old.#backingRuns()) {
+      next.setWriter(backing.writer);
+      const first = (start * this.page.sizeBytes) / page.sizeBytes;
+      const end = ((start + nrPages) * this.page.sizeBytes) / page.sizeBytes;
+      const give = (from: number, to: number, fill: Fill) => next.fillPages(from as Pfn, to - from, fill);
+      if (backing.kind === 'frame' || Math.ceil(first) >= Math.floor(end)) {
+        give(Math.floor(first), Math.ceil(end), pieces);
+        continue;
+      }
+      give(Math.floor(first), Math.ceil(first), pieces);
+      give(Math.ceil(first), Math.floor(end), fillUnderPage(backing.fill, this.page, page));
+      give(Math.floor(end), Math.ceil(end), pieces);
+    }
+    next.#writer = 0;
+    return next;
+  }
+
+  /** All of RAM but what nobody wrote since power-on: stretches of one fill, and written pages one by one. */
+  *#backingRuns(): Generator<{ readonly start: number; readonly nrPages: number; readonly backing: PageBacking }> {
+    for (const state of this.#states) {
+      let open = { start: 0, end: 0, entry: 0 };
+      const closed = () => {
+        const { start, end, entry } = open;
+        if (entry === 0 || start === end) return [];
+        const first = state.firstPfn + start;
+        return [{ start: first, nrPages: end - start, backing: this.backing(first as Pfn) }];
+      };
+      for (const [start, end, entry] of this.#entryRuns(state)) {
+        if (entry === open.entry && entry <= 0) open.end = end;
+        else {
+          yield* closed();
+          open = { start, end, entry };
+        }
+      }
+      yield* closed();
+    }
+  }
+
+  /** [first, end, entry] over the pages of a bank; written pages one by one. */
+  *#entryRuns(state: BankState): Generator<readonly [number, number, number]> {
+    for (const [g, group] of state.top.entries()) {
+      const groupStart = g * GROUP_PAGES;
+      const groupEnd = Math.min(groupStart + GROUP_PAGES, state.nrPages);
+      if (typeof group === 'number') {
+        yield [groupStart, groupEnd, group];
+        continue;
+      }
+      for (let start = groupStart; start < groupEnd; start += CHUNK_PAGES) {
+        const chunk = group.chunks[(start - groupStart) >>> CHUNK_SHIFT] as number;
+        const end = Math.min(start + CHUNK_PAGES, groupEnd);
+        if (chunk <= 0) yield [start, end, chunk];
+        else for (let at = start; at < end; at++) yield [at, at + 1, this.#chunkEntry(chunk, at - start)];
+      }
+    }
   }
 
   /** False once the RAM went to another kernel. */
@@ -448,7 +524,7 @@ export class PhysicalMemory {
     // The same one over and over, for pages by the million: found without its name.
     const last = store.recipes[this.#lastRecipe];
     if (last !== undefined && last.writer === this.#writer && sameFill(last.fill, fill)) return -this.#lastRecipe;
-    const key = `${fill.kind}:${fill.seed}:${fill.shift ?? 0}:${this.#writer}`;
+    const key = `${fill.kind}:${fill.seed}:${fill.shift ?? 0}:${fill.pageShift ?? 0}:${this.#writer}`;
     let index = store.recipeIndex.get(key);
     if (index === undefined) {
       index = store.recipes.push({ fill, writer: this.#writer }) - 1;
@@ -515,9 +591,10 @@ export class PhysicalMemory {
   /** Whether a page holds exactly what `fill` gives it. Free of charge for a page that was never written since. */
   holdsFill(pfn: Pfn, fill: Fill): boolean {
     const backing = this.backing(pfn);
-    if (backing.kind === 'fill') return sameFill(backing.fill, fill);
+    if (backing.kind === 'fill' && sameFill(backing.fill, fill)) return true;
+    if (backing.kind === 'fill' && !maybeSameBytes(backing.fill, fill)) return false;
+    const words = backing.kind === 'fill' ? this.pageWords(pfn).slice() : this.#frameContent(backing.frame);
     generatePage(fill, pfn, this.#scratchPage);
-    const words = this.#frameContent(backing.frame);
     for (let i = 0; i < words.length; i++) if (words[i] !== this.#scratchPage[i]) return false;
     return true;
   }

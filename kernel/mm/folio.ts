@@ -60,7 +60,7 @@ function copyFrames(memory: PhysicalMemory, from: Pfn, to: Pfn, nrPages: number)
     if (backing.kind === 'fill') {
       let end = done + 1;
       while (end < nrPages && isFilledWith(memory, (from + end) as Pfn, backing.fill)) end++;
-      memory.fillPages((to + done) as Pfn, end - done, copiedFill(backing.fill, to - from));
+      memory.fillPages((to + done) as Pfn, end - done, copiedFill(backing.fill, to - from, memory.page));
       done = end;
       continue;
     }

@@ -174,7 +174,8 @@ export class ShmemFile {
     const folio = this.cache.find(index);
     if (folio === undefined || (folio.flags & FolioFlag.uptodate) === 0) return fill.kind === 'zero';
     const pfn = (folio.pfn + index - folio.index) as Pfn;
-    return this.#mm.memory.holdsFill(pfn, copiedFill(fill, pfn - of));
+    const { memory } = this.#mm;
+    return memory.holdsFill(pfn, copiedFill(fill, pfn - of, memory.page));
   }
 
   /** Writes bytes, growing the file. @returns -EPERM where a seal or a freeze forbids it, -ENOMEM (with what lies before written). */

@@ -1,5 +1,16 @@
 import { PageFlag, type PageStates } from '../../kernel/mm/page-states.ts';
-import { type Pfn, type PhysicalMemory, physOf, type RamBank } from '../../machine/index.ts';
+import {
+  type Fill,
+  fillUnderPage,
+  generatePage,
+  maybeSameBytes,
+  type PageSize,
+  type Pfn,
+  type PhysicalMemory,
+  physOf,
+  type RamBank,
+  sameFill,
+} from '../../machine/index.ts';
 import type { ExpectedObject } from './expected-object.ts';
 import { PageRanges, ramParts } from './ranges.ts';
 
@@ -12,7 +23,8 @@ import { PageRanges, ramParts } from './ranges.ts';
  *   - that the page allocator did not get it;
  *   - after its client restored it: that it is in use and counted as managed, with the order it was preserved with and the
  *     reference counts of a folio (1, tails 0) or of single pages (1 each), in struct pages that were initialised;
- *   - that the struct pages of what is more than one page name the NUMA node that the memory is on.
+ *   - that the struct pages of what is more than one page name the NUMA node that the memory is on;
+ *   - in a kernel with larger pages, that what was restored is made of whole ones.
  * It does not verify:
  *   - pages of zeroes, whose content proves nothing: they are counted as untested;
  *   - memory that nobody asked to preserve, and what kernels keep for themselves;
@@ -39,11 +51,13 @@ export interface MemoryFindings {
 
 /**
  * Compares one object with RAM and page states.
+ * @param unit the page size in which the object's frames are counted: the kernel's own, or a smaller one.
  * @param pages undefined when there is no kernel left to ask (it fell over).
  * @param banks RAM as the kernel sees it: all on node 0 for one without NUMA.
  */
 export function checkObject(
   object: ExpectedObject,
+  unit: PageSize,
   memory: PhysicalMemory,
   pages: PageStates | undefined,
   banks: readonly RamBank[],
@@ -58,10 +72,12 @@ export function checkObject(
     restoredPages: 0,
   };
   const starts = ascending(object.blocks.starts);
-  checkContent(object, starts, memory, findings);
+  checkContent(object, unit, starts, memory, findings);
   // A reserve_mem region is never restored: the kernel that revives it keeps it set aside, and hands it on.
   const keptAside = object.kind === 'reserve_mem' && !object.abandoned;
-  if (pages !== undefined && !keptAside) checkStates(object, starts, pages, banks, findings);
+  if (pages !== undefined && !keptAside) {
+    checkStates(object, memory.page.sizeBytes / unit.sizeBytes, starts, pages, banks, findings);
+  }
   return findings;
 }
 
@@ -76,24 +92,61 @@ function ascending(starts: Float64Array): Float64Array {
 
 function checkContent(
   object: ExpectedObject,
+  unit: PageSize,
   starts: Float64Array,
   memory: PhysicalMemory,
   findings: MemoryFindings,
 ): void {
   const { nrPagesEach } = object.blocks;
+  const holds = new ContentCheck(object, unit, memory);
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i] as number;
-    if (nrPagesEach <= WHOLE_RANGE_PAGES) checkPages(object, memory, findings, start, nrPagesEach);
+    if (nrPagesEach <= WHOLE_RANGE_PAGES) checkPages(object, holds, findings, start, nrPagesEach);
     else {
-      const parts = ramParts(memory.banks, start, nrPagesEach, memory.page.sizeBytes);
-      for (const [at, nrPages] of parts) checkPages(object, memory, findings, at, nrPages);
+      const parts = ramParts(memory.banks, start, nrPagesEach, unit.sizeBytes);
+      for (const [at, nrPages] of parts) checkPages(object, holds, findings, at, nrPages);
     }
+  }
+}
+
+/** Compares frames with an object's content, in memory of pages of the same or another size. */
+class ContentCheck {
+  readonly #memory: PhysicalMemory;
+  readonly #unit: PageSize;
+  /** The object's fill as the memory would name it, and as it is in frames. */
+  readonly #fill: Fill;
+  readonly #unitFill: Fill;
+  readonly #words: Uint32Array;
+
+  constructor(object: ExpectedObject, unit: PageSize, memory: PhysicalMemory) {
+    this.#memory = memory;
+    this.#unit = unit;
+    this.#fill = fillUnderPage(object.fill, object.page, memory.page);
+    this.#unitFill = fillUnderPage(object.fill, object.page, unit);
+    this.#words = new Uint32Array(unit.sizeBytes / 4);
+  }
+
+  /** @throws MachineFault outside RAM. */
+  bytes(pfn: number, wanted: Uint8Array): boolean {
+    return sameBytes(this.#memory.readBytes(physOf(this.#unit, pfn as Pfn), wanted.length), wanted);
+  }
+
+  /** @throws MachineFault outside RAM. */
+  fill(pfn: number): boolean {
+    const memory = this.#memory;
+    if (memory.page === this.#unit) return memory.holdsFill(pfn as Pfn, this.#fill);
+    const frame = Math.floor((pfn * this.#unit.sizeBytes) / memory.page.sizeBytes) as Pfn;
+    const backing = memory.backing(frame);
+    if (backing.kind === 'fill' && sameFill(backing.fill, this.#fill)) return true;
+    if (backing.kind === 'fill' && !maybeSameBytes(backing.fill, this.#fill)) return false;
+    generatePage(this.#unitFill, pfn, this.#words);
+    return this.bytes(pfn, new Uint8Array(this.#words.buffer));
   }
 }
 
 function checkPages(
   object: ExpectedObject,
-  memory: PhysicalMemory,
+  content: ContentCheck,
   findings: MemoryFindings,
   start: number,
   nrPages: number,
@@ -102,11 +155,10 @@ function checkPages(
   for (let pfn = start; pfn < start + nrPages; pfn++) {
     const written = object.written.size > 0 ? object.written.get(pfn as Pfn) : undefined;
     if (written !== undefined) {
-      if (!sameBytes(memory.readBytes(physOf(memory.page, pfn as Pfn), written.length), written))
-        findings.damaged.add(pfn, 1);
+      if (!content.bytes(pfn, written)) findings.damaged.add(pfn, 1);
       continue;
     }
-    if (!memory.holdsFill(pfn as Pfn, object.fill)) findings.damaged.add(pfn, 1);
+    if (!content.fill(pfn)) findings.damaged.add(pfn, 1);
     else if (zero) findings.untestedPages++;
   }
 }
@@ -116,8 +168,10 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** @param units frames that a page of the kernel is. */
 function checkStates(
   object: ExpectedObject,
+  units: number,
   starts: Float64Array,
   pages: PageStates,
   banks: readonly RamBank[],
@@ -127,19 +181,43 @@ function checkStates(
   const restored = object.state === 'restored';
   for (let i = 0; i < starts.length; i++) {
     const start = starts[i] as number;
-    if (nrPagesEach === 1) {
+    if (nrPagesEach === 1 && units === 1) {
       checkSinglePage(start as Pfn, restored, pages, findings);
       continue;
     }
-    for (const run of pages.runs(start as Pfn, (start + nrPagesEach) as Pfn)) {
+    const block = { start, nrPages: nrPagesEach, units };
+    const partial = start % units !== 0 || nrPagesEach % units !== 0;
+    for (const run of pages.runs(...framesOf(block))) {
       const { flags } = run.state;
-      if ((flags & PageFlag.free) !== 0) findings.lost.add(run.start, run.nrPages);
-      else if ((flags & PageFlag.managed) === 0) findings.unrestored.add(run.start, run.nrPages);
-      else if (restored) findings.restoredPages += run.nrPages;
+      const [at, count] = unitsOf(block, run.start, run.nrPages);
+      if ((flags & PageFlag.free) !== 0) findings.lost.add(at, count);
+      else if ((flags & PageFlag.managed) === 0) findings.unrestored.add(at, count);
+      else if (restored) {
+        findings.restoredPages += count;
+        if (partial) noteWrong(findings, at, count, `part of a page of ${pages.page.name}`);
+      }
     }
-    if (restored) checkRestoredBlock(object, start, pages, findings);
-    checkNode(start, nrPagesEach, pages, banks, findings);
+    if (restored && !partial) checkRestoredBlock(object, block, pages, findings);
+    checkNode(block, pages, banks, findings);
   }
+}
+
+/** A block, and how many of its frames a page of the kernel is. */
+interface CheckedBlock {
+  readonly start: number;
+  readonly nrPages: number;
+  readonly units: number;
+}
+
+/** The kernel's frames that a block lies in: first and end. */
+function framesOf({ start, nrPages, units }: CheckedBlock): [Pfn, Pfn] {
+  return [Math.floor(start / units) as Pfn, Math.ceil((start + nrPages) / units) as Pfn];
+}
+
+/** What of a block lies in some of the kernel's frames: first and number. */
+function unitsOf({ start, nrPages, units }: CheckedBlock, first: number, count: number): readonly [number, number] {
+  const at = Math.max(start, first * units);
+  return [at, Math.min(start + nrPages, (first + count) * units) - at];
 }
 
 /** The same for a page on its own, of which there may be millions. */
@@ -152,37 +230,44 @@ function checkSinglePage(pfn: Pfn, restored: boolean, pages: PageStates, finding
   }
 }
 
-function checkRestoredBlock(object: ExpectedObject, start: number, pages: PageStates, findings: MemoryFindings): void {
-  const { nrPagesEach } = object.blocks;
-  const isFolio = object.order > 0;
-  for (const run of pages.runs(start as Pfn, (start + nrPagesEach) as Pfn)) {
+/** A block of whole pages of the kernel. */
+function checkRestoredBlock(
+  object: ExpectedObject,
+  block: CheckedBlock,
+  pages: PageStates,
+  findings: MemoryFindings,
+): void {
+  const { units } = block;
+  const ownOrder = object.order - Math.log2(units);
+  const isFolio = ownOrder > 0;
+  const [first, end] = framesOf(block);
+  for (const run of pages.runs(first, end)) {
     const { refcount, order, flags } = run.state;
     if ((flags & (PageFlag.free | PageFlag.managed)) !== PageFlag.managed) continue;
-    const isHead = run.start === start;
+    const isHead = run.start === first;
     const wantedCount = isFolio && !isHead ? 0 : 1;
     // The head of a folio differs from its tails, so it is a run of its own.
     const nrPages = isFolio && isHead ? 1 : run.nrPages;
-    noteWrong(findings, run.start, nrPages, wrongOf(flags, order, isFolio ? object.order : 0, refcount, wantedCount));
-    if (nrPages < run.nrPages) noteWrong(findings, run.start + 1, run.nrPages - 1, 'tail pages look like their head');
+    const wrong = wrongOf(flags, order, isFolio ? ownOrder : 0, refcount, wantedCount);
+    noteWrong(findings, run.start * units, nrPages * units, wrong);
+    if (nrPages < run.nrPages) {
+      noteWrong(findings, (run.start + 1) * units, (run.nrPages - 1) * units, 'tail pages look like their head');
+    }
   }
 }
 
 /** Struct pages that say another node than that of their memory: freed, they go to the wrong one. */
-function checkNode(
-  start: number,
-  nrPages: number,
-  pages: PageStates,
-  banks: readonly RamBank[],
-  findings: MemoryFindings,
-): void {
+function checkNode(block: CheckedBlock, pages: PageStates, banks: readonly RamBank[], findings: MemoryFindings): void {
   const { sizeBytes } = pages.page;
+  const [start, stop] = framesOf(block);
   for (const bank of banks) {
     const first = Math.max(start, bank.base / sizeBytes);
-    const end = Math.min(start + nrPages, (bank.base + bank.sizeBytes) / sizeBytes);
+    const end = Math.min(stop, (bank.base + bank.sizeBytes) / sizeBytes);
     if (first >= end) continue;
     for (const run of pages.runs(first as Pfn, end as Pfn)) {
       if ((run.state.flags & PageFlag.free) !== 0 || run.state.nid === bank.nid) continue;
-      noteWrong(findings, run.start, run.nrPages, `on node ${run.state.nid} in place of ${bank.nid}`);
+      const wrong = `on node ${run.state.nid} in place of ${bank.nid}`;
+      noteWrong(findings, ...unitsOf(block, run.start, run.nrPages), wrong);
     }
   }
 }

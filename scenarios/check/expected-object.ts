@@ -1,8 +1,8 @@
-import type { Fill, Order, Pfn } from '../../machine/index.ts';
+import type { Fill, Order, PageSize, Pfn } from '../../machine/index.ts';
 
 /** What an object is made of: so many blocks of pages. */
 export interface Blocks {
-  /** First frame of each block. */
+  /** First frame of each block. Frames are of the run's smallest page size, in whichever kernel. */
   readonly starts: Float64Array;
   /** Pages of every block. */
   readonly nrPagesEach: number;
@@ -20,9 +20,11 @@ export type ObjectState = 'allocated' | 'preserved' | 'crossed' | 'restored' | '
 export class ExpectedObject {
   readonly name: string;
   readonly kind: ObjectKind;
-  /** The order of its folios; -1 for single pages, which come back one by one. */
+  /** The order of its folios in frames; -1 for single pages, which come back one by one. */
   readonly order: Order | -1;
   readonly blocks: Blocks;
+  /** The pages of the kernel that made it: what its content was made for. */
+  readonly page: PageSize;
   /** What its pages held when they were first written. */
   readonly fill: Fill;
   /** Pages that were written since, as a whole. */
@@ -42,6 +44,7 @@ export class ExpectedObject {
     readonly kind: ObjectKind;
     readonly order: Order | -1;
     readonly blocks: Blocks;
+    readonly page: PageSize;
     readonly fill: Fill;
     readonly sizeBytes: number;
   }) {
@@ -49,6 +52,7 @@ export class ExpectedObject {
     this.kind = init.kind;
     this.order = init.order;
     this.blocks = init.blocks;
+    this.page = init.page;
     this.fill = init.fill;
     this.sizeBytes = init.sizeBytes;
   }

@@ -110,16 +110,18 @@ function ownerName(owner: Owner | undefined): string {
 /**
  * Paints what a handover consists of: scratch, preserved blocks with their owners, the map's own pages, FDTs.
  * @param ownerOf the owner's name where inspection knows none.
+ * @param units how many frames of the picture a page of the handover is.
  */
 export function paintHandover(
   result: InspectResult,
   painter: Painter,
   numbers: StateNumbers,
   ownerOf: (pfn: number) => string = () => '',
+  units = 1,
 ): void {
   const { page, scratch, preserved, owners, metadata, map, handoff } = result;
   const pageBytes = page.sizeBytes;
-  const areas = new Layer();
+  const areas = new Layer(units);
   for (const [i, area] of scratch.entries()) {
     const state = numbers.numberOf({ kind: 'scratch', order: -1, owner: `scratch[${i}]`, writer: '' });
     areas.add(area.base / pageBytes, area.sizeBytes / pageBytes, state);
@@ -137,19 +139,19 @@ export function paintHandover(
     const pfn = phys / pageBytes;
     const kind = isFdtOwner(owner) ? 'fdt' : 'preserved';
     const shown = name === undefined || name === '' ? ownerOf(pfn) : name;
-    const blocks = byOrder.get(order) ?? new Layer();
+    const blocks = byOrder.get(order) ?? new Layer(units);
     byOrder.set(order, blocks);
     blocks.add(pfn, 2 ** order, numbers.numberOf({ kind, order, owner: shown, writer: '' }));
   }
   for (const order of [...byOrder.keys()].sort((a, b) => b - a)) painter.paint(byOrder.get(order) ?? new Layer());
-  const tree = new Layer();
+  const tree = new Layer(units);
   for (const { phys, sizeBytes, what } of map?.pages ?? []) {
     const first = Math.floor(phys / pageBytes);
     const state = numbers.numberOf({ kind: 'tree', order: -1, owner: what, writer: '' });
     tree.add(first, Math.ceil((phys + sizeBytes) / pageBytes) - first, state);
   }
   painter.paint(tree);
-  const fdts = new Layer();
+  const fdts = new Layer(units);
   const state = numbers.numberOf({ kind: 'fdt', order: 0, owner: 'the root FDT', writer: '' });
   for (const piece of metadata) if (piece.what === 'root FDT') fdts.add(Math.floor(piece.phys / pageBytes), 1, state);
   if (handoff.fdt !== undefined) painter.paint(fdts);

@@ -15,7 +15,8 @@ export class ObjectOwners {
     }
     for (const session of run.sessions.sessions.values()) {
       if (session.state === 'lost' || session.state === 'finished') continue;
-      for (const file of session.files) addFile(ranges, file.content.frames(), `${session.name}, file ${file.token}`);
+      for (const file of session.files)
+        addFile(ranges, file.content.frames(run.unit), `${session.name}, file ${file.token}`);
     }
     ranges.sort((a, b) => a.start - b.start);
     for (const { start, end, name } of ranges) {

@@ -1,5 +1,5 @@
 import { PageFlag } from '../../kernel/mm/page-states.ts';
-import { alignDown, hex, type Machine, type Pfn, type PhysAddr, pfnOf } from '../../machine/index.ts';
+import { hex, type Machine, type Pfn, type PhysAddr, pfnOf, physAddr } from '../../machine/index.ts';
 import { MEMBLOCK_RSRV_NOINIT } from '../../machine/memblock/flags.ts';
 import { NO_REGION } from '../../machine/memblock/region-table.ts';
 import { wrap } from '../picture/wrap.ts';
@@ -28,12 +28,12 @@ export interface PageEvent {
  */
 export class PageHistory implements RunObserver {
   readonly events: PageEvent[] = [];
-  readonly #addr: number;
+  readonly #addr: PhysAddr;
   #last = '';
 
   /** @param addr any address in the page. */
   constructor(addr: number) {
-    this.#addr = addr;
+    this.#addr = physAddr(addr);
   }
 
   booted(run: RunState, entry: KernelEntry): void {
@@ -52,29 +52,25 @@ export class PageHistory implements RunObserver {
   }
 
   jumping(run: RunState, machine: Machine): void {
-    const pfn = this.#pfn(run);
-    if (!machine.memory.contains(pfn * run.page.sizeBytes)) return;
+    const { memory } = machine;
+    if (!memory.contains(this.#addr)) return;
     this.#note({
       kernel: run.kernels.length,
       when: 'kexec',
       state: 'only its bytes are left',
-      writer: machine.memory.backing(pfn).writer,
+      writer: memory.backing(pfnOf(memory.page, this.#addr)).writer,
     });
   }
 
-  #pfn(run: RunState): Pfn {
-    return pfnOf(run.page, alignDown(this.#addr, run.page.sizeBytes) as PhysAddr);
-  }
-
   #look(run: RunState, kernel: number, when: string): void {
-    const pfn = this.#pfn(run);
     const { context } = run.kernel;
+    const pfn = pfnOf(context.page, this.#addr);
     if (!context.memory.alive) return;
     if (!context.pages.hasStructPage(pfn)) {
       this.#note({ kernel, when, state: 'no RAM', writer: 'nobody' });
       return;
     }
-    const object = new ObjectOwners(run).ownerOf(pfn);
+    const object = new ObjectOwners(run).ownerOf(pfnOf(run.unit, this.#addr));
     this.#note({
       kernel,
       when,
@@ -107,10 +103,11 @@ function describeState(run: RunState, pfn: Pfn): string {
   if (has(PageFlag.cma)) parts.push('in scratch');
   if (state.privateHi !== 0) parts.push(`marked as preserved with order ${state.privateLo}`);
   const orders: number[] = [];
-  const phys = pfn * run.page.sizeBytes;
+  const { sizeBytes } = context.page;
+  const phys = pfn * sizeBytes;
   outgoing?.forEach((lo, hi, order) => {
     const start = hi * 0x1_0000_0000 + lo;
-    if (phys >= start && phys < start + run.page.sizeBytes * 2 ** order) orders.push(order);
+    if (phys >= start && phys < start + sizeBytes * 2 ** order) orders.push(order);
   });
   for (const order of orders) parts.push(`preserved for the next kernel with order ${order}`);
   if (kernel.kho.outgoingFdtPhys === phys) parts.push('the root FDT for the next kernel');
@@ -120,7 +117,7 @@ function describeState(run: RunState, pfn: Pfn): string {
 /** Whether KHO's walk reserved the page early in this kernel's boot. */
 function isReservedNoinit(run: RunState, pfn: Pfn): boolean {
   const table = run.kernel.kernel.memblock.reserved;
-  const phys = pfn * run.page.sizeBytes;
+  const phys = pfn * run.kernel.context.page.sizeBytes;
   for (let at = table.first(); at !== NO_REGION && table.base(at) <= phys; at = table.next(at)) {
     if (phys < table.end(at)) return (table.flags(at) & MEMBLOCK_RSRV_NOINIT) !== 0;
   }

@@ -25,11 +25,17 @@ export class Layer {
   readonly pfns: number[] = [];
   readonly lengths: number[] = [];
   readonly states: number[] = [];
+  readonly #units: number;
+
+  /** @param units how many frames of the picture is one of those that are added. */
+  constructor(units = 1) {
+    this.#units = units;
+  }
 
   add(pfn: number, nrPages: number, state: number): void {
     if (nrPages <= 0) return;
-    this.pfns.push(pfn);
-    this.lengths.push(nrPages);
+    this.pfns.push(pfn * this.#units);
+    this.lengths.push(nrPages * this.#units);
     this.states.push(state);
   }
 }

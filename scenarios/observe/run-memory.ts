@@ -31,7 +31,8 @@ export function paintRun(
 ): RunMemory {
   const { context } = entry.kernel;
   const painter = new Painter(banks);
-  const base = new Layer();
+  const units = run.pageUnits;
+  const base = new Layer(units);
   const reserved = numbers.numberOf({ kind: 'kernel', order: -1, owner: 'reserved at boot', writer: '' });
   const allocated = numbers.numberOf({ kind: 'kernel', order: -1, owner: 'allocated by the kernel', writer: '' });
   for (const { start, nrPages } of context.pages.spans()) {
@@ -44,12 +45,12 @@ export function paintRun(
   painter.paint(base);
   paintSegments(run, painter, numbers, false);
   const owners = new ObjectOwners(run);
-  const writers = new Writers(context.memory);
-  paintIncoming(entry, painter, numbers, incoming, owners, writers);
+  const writers = new Writers(context.memory, units);
+  paintIncoming(run, painter, numbers, incoming, owners, writers);
   paintClients(run, painter, numbers);
   const outgoing = readOutgoing(entry.kernel);
-  if (outgoing !== undefined) paintOutgoing(entry, painter, numbers, outgoing, owners, writers);
-  const scratchUsedPages = paintScratch(entry, painter, numbers);
+  if (outgoing !== undefined) paintOutgoing(run, painter, numbers, outgoing, owners, writers);
+  const scratchUsedPages = paintScratch(run, painter, numbers);
   paintWrong(entry, painter, numbers, owners, writers);
   return { runs: painter.runs, outgoing, scratchUsedPages };
 }
@@ -58,33 +59,35 @@ export function paintRun(
 export function paintSegments(run: RunState, painter: Painter, numbers: StateNumbers, jumping: boolean): void {
   const layer = new Layer();
   for (const { name, base, sizeBytes } of run.machine.segments) {
-    const first = Math.floor(base / run.page.sizeBytes);
-    const end = Math.ceil((base + sizeBytes) / run.page.sizeBytes);
+    const first = Math.floor(base / run.unit.sizeBytes);
+    const end = Math.ceil((base + sizeBytes) / run.unit.sizeBytes);
     layer.add(first, end - first, numbers.numberOf({ kind: 'kernel', order: -1, owner: `image: ${name}`, writer: '' }));
   }
   painter.paint(layer, (below, above) => (numbers.states[below]?.kind === 'free' && !jumping ? below : above));
 }
 
 function paintIncoming(
-  entry: KernelEntry,
+  run: RunState,
   painter: Painter,
   numbers: StateNumbers,
   incoming: PreservedSet | undefined,
   owners: ObjectOwners,
   writers: Writers,
 ): void {
-  if (incoming === undefined || entry.outcome === 'cold-boot') return;
-  const { pages } = entry.kernel.context;
+  if (incoming === undefined || run.entry.outcome === 'cold-boot') return;
+  const { pages } = run.kernel.context;
+  const units = incoming.pageBytes / run.unit.sizeBytes;
   const byOrder = new Map<number, Layer>();
   for (let i = 0; i < incoming.count; i++) {
     const { phys, order } = incoming.at(i);
-    const pfn = phys / incoming.pageBytes;
+    const pfn = phys / run.unit.sizeBytes;
+    const frame = run.kernelFrame(pfn);
     // Restored pages are managed again; free ones were lost on the way.
-    if (!pages.hasStructPage(pfn) || pages.has(pfn as Pfn, PageFlag.managed)) continue;
+    if (!pages.hasStructPage(frame) || pages.has(frame, PageFlag.managed)) continue;
     const state = { kind: 'incoming', order, owner: owners.ownerOf(pfn), writer: writers.of(pfn) } as const;
     const layer = byOrder.get(order) ?? new Layer();
     byOrder.set(order, layer);
-    layer.add(pfn, 2 ** order, numbers.numberOf(state));
+    layer.add(pfn, 2 ** order * units, numbers.numberOf(state));
   }
   paintLargestFirst(painter, byOrder);
 }
@@ -106,7 +109,7 @@ function paintClients(run: RunState, painter: Painter, numbers: StateNumbers): v
     for (const file of session.files) {
       const owner = `${session.name}, file ${file.token}, retrieved`;
       const state = numbers.numberOf({ kind: 'client', order: -1, owner, writer: '' });
-      for (const pfn of file.content.frames()) layer.add(pfn, 1, state);
+      for (const pfn of file.content.frames(run.unit)) layer.add(pfn, 1, state);
     }
   }
   // What the page allocator holds is nobody's, whatever the scenario thinks.
@@ -114,37 +117,38 @@ function paintClients(run: RunState, painter: Painter, numbers: StateNumbers): v
 }
 
 function paintOutgoing(
-  entry: KernelEntry,
+  run: RunState,
   painter: Painter,
   numbers: StateNumbers,
   outgoing: OutgoingView,
   owners: ObjectOwners,
   writers: Writers,
 ): void {
-  const { context, kernel } = entry.kernel;
+  const { context, kernel } = run.kernel;
   const { page, control } = context;
+  const units = run.pageUnits;
   const byOrder = new Map<number, Layer>();
   for (const [i, pfn] of outgoing.pfns.entries()) {
     const order = outgoing.orders[i] as number;
-    const owner = owners.ownerOf(pfn);
+    const owner = owners.ownerOf(pfn * units);
     const state = {
       kind: 'preserved',
       order,
       owner: owner === '' ? 'the kernel' : owner,
-      writer: writers.of(pfn),
+      writer: writers.of(pfn * units),
     } as const;
-    const layer = byOrder.get(order) ?? new Layer();
+    const layer = byOrder.get(order) ?? new Layer(units);
     byOrder.set(order, layer);
     layer.add(pfn, 2 ** order, numbers.numberOf(state));
   }
   paintLargestFirst(painter, byOrder);
-  const tree = new Layer();
+  const tree = new Layer(units);
   for (const [pfn, level] of outgoing.nodes) {
     const owner = level === 0 ? 'radix leaf' : `radix table, level ${level}`;
     tree.add(pfn, 1, numbers.numberOf({ kind: 'tree', order: -1, owner, writer: '' }));
   }
   painter.paint(tree);
-  const fdts = new Layer();
+  const fdts = new Layer(units);
   const fdt = (phys: number, sizeBytes: number, owner: string): void => {
     const first = Math.floor(phys / page.sizeBytes);
     const nrPages = Math.max(Math.ceil((phys + sizeBytes) / page.sizeBytes) - first, 1);
@@ -157,8 +161,9 @@ function paintOutgoing(
 }
 
 /** @returns how many pages of scratch are in use. */
-function paintScratch(entry: KernelEntry, painter: Painter, numbers: StateNumbers): number {
-  const { kernel, page } = { kernel: entry.kernel.kernel, page: entry.kernel.context.page };
+function paintScratch(run: RunState, painter: Painter, numbers: StateNumbers): number {
+  const { kernel } = run.kernel;
+  const page = run.unit;
   const layer = new Layer();
   const areas = new Set<number>();
   let total = 0;
@@ -204,14 +209,18 @@ function paintWrong(
 /** Who wrote a page last. */
 class Writers {
   readonly #memory: PhysicalMemory;
+  readonly #units: number;
 
-  constructor(memory: PhysicalMemory) {
+  /** @param units frames of the picture that a page of the memory is. */
+  constructor(memory: PhysicalMemory, units: number) {
     this.#memory = memory;
+    this.#units = units;
   }
 
   /** '' outside RAM. */
   of(pfn: number): string {
     const memory = this.#memory;
-    return memory.contains(pfn * memory.page.sizeBytes) ? memory.backing(pfn as Pfn).writer : '';
+    const frame = Math.floor(pfn / this.#units);
+    return memory.contains(frame * memory.page.sizeBytes) ? memory.backing(frame as Pfn).writer : '';
   }
 }

@@ -31,7 +31,7 @@ export class RunPicture implements RunObserver {
   lines(run: RunState): string[] {
     const picture = this.#picture;
     if (picture === undefined) return [];
-    const { sizeBytes } = run.page;
+    const { sizeBytes } = run.unit;
     for (const { ledger } of run.kernels.slice(this.#kernel)) {
       for (const ranges of [ledger.damaged, ledger.lost]) {
         for (const [pfn, nrPages] of ranges.ranges()) picture.addWrong(pfn * sizeBytes, nrPages * sizeBytes);

@@ -62,7 +62,7 @@ export class RunRecorder implements RunObserver {
   booted(run: RunState, entry: KernelEntry): void {
     const { kernel } = entry;
     const { context } = kernel;
-    if (this.#banks.length === 0) this.#banks = bankViews(run.machine.map.banks, run.page.sizeBytes);
+    if (this.#banks.length === 0) this.#banks = bankViews(run.machine.map.banks, run.unit.sizeBytes);
     this.#toldEvents = 0;
     this.#memblock.push(memblockTables(kernel.kernel.memblock));
     this.#markMemory(context.memory);
@@ -84,7 +84,7 @@ export class RunRecorder implements RunObserver {
     const { entry } = run;
     const { index, line, result } = step.step;
     const failed = run.checks.some((check) => !check.ok && check.name.startsWith(`step ${index + 1} (`));
-    const written = this.#written(entry.kernel.context.memory, run.step?.verb === 'kexec');
+    const written = this.#written(entry.kernel.context.memory, run.step?.verb === 'kexec', run.pageUnits);
     this.#add(run, entry, {
       phase: 'step',
       title: run.step === undefined ? step.step.text : stepText(run.step),
@@ -105,7 +105,8 @@ export class RunRecorder implements RunObserver {
       const image = handoverInMemory(machine.memory, machine.arch, handoff);
       const result = inspectImage(image, { contents: false });
       const owners = new ObjectOwners(run);
-      paintHandover(result, painter, this.#numbers, (pfn) => owners.ownerOf(pfn));
+      const units = result.page.sizeBytes / run.unit.sizeBytes;
+      paintHandover(result, painter, this.#numbers, (pfn) => owners.ownerOf(pfn * units), units);
       this.#incoming = result.preserved;
       this.#handovers.push(handoverOf(handoverView(result, `the jump from kernel ${run.entry.number}`, frame)));
       const { memoryMap } = result.document;
@@ -116,7 +117,7 @@ export class RunRecorder implements RunObserver {
           .sort((a, b) => a - b)
           .map((level) => levels[String(level)] ?? 0),
         nrBlocks: result.preserved.count,
-        nrPages: result.preserved.bytes / run.page.sizeBytes,
+        nrPages: result.preserved.bytes / run.unit.sizeBytes,
       };
     }
     paintSegments(run, painter, this.#numbers, true);
@@ -175,7 +176,7 @@ export class RunRecorder implements RunObserver {
           : {
               nodesPerLevel: outgoing.nodesPerLevel,
               nrBlocks: outgoing.pfns.length,
-              nrPages: outgoing.orders.reduce((sum, order) => sum + 2 ** order, 0),
+              nrPages: outgoing.orders.reduce((sum, order) => sum + 2 ** order, 0) * run.pageUnits,
             },
       scratchUsedPages: painted.scratchUsedPages,
       bad: this.#newEvents(entry),
@@ -218,7 +219,7 @@ export class RunRecorder implements RunObserver {
     this.#version = memory.alive && bytes <= MAX_DIFFED_BYTES ? memory.mark() : undefined;
   }
 
-  #written(memory: PhysicalMemory, afterJump: boolean): Frame['written'] {
+  #written(memory: PhysicalMemory, afterJump: boolean, units: number): Frame['written'] {
     const before = this.#version;
     if (!memory.alive) return { nrPages: 0, ranges: [] };
     this.#markMemory(memory);
@@ -227,11 +228,11 @@ export class RunRecorder implements RunObserver {
     const ranges: [number, number][] = [];
     for (const pfn of pfns) {
       const last = ranges.at(-1);
-      if (last !== undefined && last[0] + last[1] === pfn) last[1]++;
-      else if (ranges.length < MAX_WRITTEN_RANGES) ranges.push([pfn, 1]);
+      if (last !== undefined && last[0] + last[1] === pfn * units) last[1] += units;
+      else if (ranges.length < MAX_WRITTEN_RANGES) ranges.push([pfn * units, units]);
       else break;
     }
-    return { nrPages: pfns.length, ranges };
+    return { nrPages: pfns.length * units, ranges };
   }
 
   // --- the view -------------------------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ export class RunRecorder implements RunObserver {
       objects: result.objects,
       digest: result.digest,
       command: reproduce({ ...result, file: fileName(result.file) }),
-      memory: { pageShift: run.page.shift, banks: this.#banks, states: this.#numbers.states },
+      memory: { pageShift: run.unit.shift, banks: this.#banks, states: this.#numbers.states },
       frames: frames.map((frame) => ({
         ...frame,
         logLines: this.#keptLines(frame, run.kernels[frame.kernel - 1]?.kernel.context.log.lines ?? []),

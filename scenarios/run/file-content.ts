@@ -55,25 +55,27 @@ export class FileContent {
     return new Uint8Array(words.buffer);
   }
 
-  /** The frames that the filled pages lay in. */
-  *frames(): Generator<number> {
-    for (const run of this.#runs) for (let i = 0; i < run.nrPages; i++) yield run.pfn + i;
+  /** The frames that the filled pages lay in, counted in pages of `unit`. */
+  *frames(unit: PageSize): Generator<number> {
+    const units = this.#page.sizeBytes / unit.sizeBytes;
+    for (const run of this.#runs) for (let i = 0; i < run.nrPages * units; i++) yield run.pfn * units + i;
   }
 
   /**
    * Compares with a file, byte for byte: wherever something was written, and wherever the file has a page.
+   * @param page of the kernel that has the file.
    * @returns the first byte that differs, undefined when none does.
    */
-  firstDifference(file: ShmemFile): number | undefined {
+  firstDifference(file: ShmemFile, page: PageSize): number | undefined {
     const size = this.#page.sizeBytes;
     let runAt = 0;
-    for (const [first, end] of this.#rangesToRead(file)) {
+    for (const [first, end] of this.#rangesToRead(file, page)) {
       for (let index = first; index < end; index++) {
         let run = this.#runs[runAt];
         while (run !== undefined && run.index + run.nrPages <= index) run = this.#runs[++runAt];
         const isFilled = run !== undefined && run.index <= index;
         const frame = run !== undefined && isFilled ? run.pfn + index - run.index : 0;
-        const isWhole = (index + 1) * size <= file.sizeBytes && !this.#patched.has(index);
+        const isWhole = page === this.#page && (index + 1) * size <= file.sizeBytes && !this.#patched.has(index);
         if (isWhole && file.pageHoldsFill(index, isFilled ? this.#fill : ZERO_FILL, frame as Pfn)) continue;
         const expected = this.pageAt(index);
         const at = file.read(index * size, size).findIndex((byte, i) => byte !== expected[i]);
@@ -84,11 +86,15 @@ export class FileContent {
   }
 
   /** [first page, end) of all that may hold something, ascending and apart; the end of the file is not looked at. */
-  #rangesToRead(file: ShmemFile): (readonly [number, number])[] {
+  #rangesToRead(file: ShmemFile, page: PageSize): (readonly [number, number])[] {
+    const units = page.sizeBytes / this.#page.sizeBytes;
     const ranges = [
       ...this.#runs.map((run) => [run.index, run.index + run.nrPages] as const),
       ...[...this.#patched.keys()].map((index) => [index, index + 1] as const),
-      ...[...file.cache.runs()].map((run) => [run.index, run.index + run.nrFolios * 2 ** run.order] as const),
+      ...[...file.cache.runs()].map((run) => {
+        const end = run.index + run.nrFolios * 2 ** run.order;
+        return [Math.floor(run.index * units), Math.ceil(end * units)] as const;
+      }),
     ].sort((a, b) => a[0] - b[0]);
     const merged: [number, number][] = [];
     for (const [first, end] of ranges) {

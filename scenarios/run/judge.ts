@@ -113,7 +113,7 @@ export function judge(
   if (phantom > 0 || expect.phantom !== undefined) {
     const wanted = expect.phantom ?? 0;
     const parts = run.kernels.flatMap(({ number, phantom: pages }) =>
-      pages.first === undefined ? [] : [`kernel ${number}: ${pages.describe(run.page.sizeBytes)}`],
+      pages.first === undefined ? [] : [`kernel ${number}: ${pages.describe(run.unit.sizeBytes)}`],
     );
     const detail = phantom === 0 ? 'none' : `set aside, and preserved by nobody: ${parts.join('; ')}`;
     const ok = wanted === 'some' ? phantom > 0 : phantom === wanted;
@@ -149,7 +149,7 @@ function describeBad(run: RunState, kind: BadKind, pages: number): string {
     if (ranges.first === undefined) return [];
     const state =
       kind === 'wrongState' && entry.ledger.wrongStateDetail !== '' ? ` (${entry.ledger.wrongStateDetail})` : '';
-    return [`kernel ${entry.number}: ${ranges.describe(run.page.sizeBytes)}${state}`];
+    return [`kernel ${entry.number}: ${ranges.describe(run.unit.sizeBytes)}${state}`];
   });
   const words = { damaged: 'damaged', lost: 'lost', leaked: 'leaked', wrongState: 'not as preserved' };
   return `${words[kind]}: ${parts.join('; ')}`;

@@ -4,14 +4,7 @@ import { fdtViewAt } from '../../kernel/kho/fdt-view.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
 import { mapOf } from '../../kernel/kho/root-fdt.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
-import {
-  type BootHandoff,
-  type Machine,
-  MachineFault,
-  type Order,
-  type Pfn,
-  pageSizeByName,
-} from '../../machine/index.ts';
+import { type BootHandoff, type Machine, MachineFault, type Pfn, type PhysAddr, pfnOf } from '../../machine/index.ts';
 import { MEMBLOCK_RSRV_NOINIT } from '../../machine/memblock/flags.ts';
 import { NO_REGION } from '../../machine/memblock/region-table.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
@@ -51,16 +44,10 @@ export function kexecStep(
   if (run.dead) return run.entry.outcome;
   const preservedPages = run.objects.preservedPages();
   const unpreserved = run.objects.unpreserved();
-  let blocks: PreservedBlocks = { starts: [], orders: [] };
+  let blocks: PreservedBlocks = { starts: [], orders: [], pageBytes: before.kernel.context.page.sizeBytes };
   let left: LeftBehind | undefined;
   let sessionFiles: LeftBehind['sessionFiles'] = [];
   const request = boot(spec);
-  const pageSize = spec.pageSize === undefined ? undefined : pageSizeByName(spec.pageSize);
-  if (pageSize !== undefined && pageSize !== run.page) {
-    throw new ImpossibleStep(
-      'the other side of a handover with another page size is `khosim matrix --cross-page-size`',
-    );
-  }
   const next = before.kernel.kexec({
     ...request,
     finalize: spec.finalize,
@@ -83,7 +70,7 @@ export function kexecStep(
     if (next === EADDRNOTAVAIL && run.step?.spec.expect === undefined) {
       throw new ImpossibleStep(
         'scratch is too small for the next kernel’s image',
-        `raise the first size of kho_scratch= (scratch areas are ${run.page.name} pages times 2^MAX_PAGE_ORDER at least)`,
+        `raise the first size of kho_scratch= (scratch areas are ${before.kernel.context.page.name} pages times 2^MAX_PAGE_ORDER at least)`,
       );
     }
     before.outcome = 'refused';
@@ -171,7 +158,7 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
     }
     return;
   }
-  notePhantoms(entry, blocks);
+  notePhantoms(entry, blocks, run.unit.sizeBytes);
   arriveReserveMem(run);
   noteReserveMem(run);
   entry.lookPending = true;
@@ -185,9 +172,12 @@ function arrive(run: RunState, entry: KernelEntry, spec: KexecSpec, blocks: Pres
   entry.incoming = blocks;
 }
 
-/** What the walk set aside that the old kernel had not preserved. Both sides may have millions of ranges. */
-function notePhantoms(entry: KernelEntry, { starts, orders }: PreservedBlocks): void {
-  const { memblock, page } = entry.kernel.context;
+/**
+ * What the walk set aside that the old kernel had not preserved. Both sides may have millions of ranges.
+ * @param unit bytes of the frames that are noted.
+ */
+function notePhantoms(entry: KernelEntry, { starts, orders, pageBytes }: PreservedBlocks, unit: number): void {
+  const { memblock } = entry.kernel.context;
   const table = memblock.reserved;
   const byAddress = ascendingOrder(starts);
   let next = 0;
@@ -200,13 +190,13 @@ function notePhantoms(entry: KernelEntry, { starts, orders }: PreservedBlocks): 
       const block = byAddress[next];
       const start = block === undefined ? end : (starts[block] as number);
       if (block !== undefined && start <= at) {
-        covered = Math.max(covered, start + page.sizeBytes * 2 ** (orders[block] ?? 0));
+        covered = Math.max(covered, start + pageBytes * 2 ** (orders[block] ?? 0));
         at = Math.max(at, covered);
         next++;
         continue;
       }
       const stop = Math.min(start, end);
-      entry.phantom.add(at / page.sizeBytes, (stop - at) / page.sizeBytes);
+      entry.phantom.add(at / unit, (stop - at) / unit);
       at = stop;
     }
   }
@@ -226,7 +216,7 @@ export function closeKernel(run: RunState): void {
   entry.closed = true;
   look(run, true);
   const objectPages = entry.ledger.leaked.nrPages;
-  entry.leakedByKernelPages = Math.max(unrestoredPages(entry) - objectPages, 0);
+  entry.leakedByKernelPages = Math.max(unrestoredPages(run, entry) - objectPages, 0);
   run.observer.closed?.(run, entry);
 }
 
@@ -244,7 +234,7 @@ function look(run: RunState, final: boolean): void {
 
 /** By value: the kernel that made them is about to go. */
 function blocksOf(entry: KernelEntry): PreservedBlocks {
-  const blocks: PreservedBlocks = { starts: [], orders: [] };
+  const blocks: PreservedBlocks = { starts: [], orders: [], pageBytes: entry.kernel.context.page.sizeBytes };
   try {
     entry.kernel.outgoing?.forEach((lo, hi, order) => {
       blocks.starts.push((hi >>> 0) * 0x1_0000_0000 + (lo >>> 0));
@@ -258,16 +248,19 @@ function blocksOf(entry: KernelEntry): PreservedBlocks {
 }
 
 /** Pages of all that the predecessor preserved, its own memory included, that nobody restored. */
-function unrestoredPages(entry: KernelEntry): number {
-  const { pages, page } = entry.kernel.context;
-  let sum = 0;
-  for (const [i, phys] of (entry.incoming?.starts ?? []).entries()) {
-    const start = phys / page.sizeBytes;
-    const order = (entry.incoming?.orders[i] ?? 0) as Order;
-    if (!pages.hasStructPage(start)) continue;
-    for (const run of pages.runs(start as Pfn, (start + 2 ** order) as Pfn)) {
-      if ((run.state.flags & PageFlag.managed) === 0) sum += run.nrPages;
+function unrestoredPages(run: RunState, { kernel, incoming }: KernelEntry): number {
+  const { pages, page } = kernel.context;
+  if (incoming === undefined) return 0;
+  let bytes = 0;
+  for (const [i, phys] of incoming.starts.entries()) {
+    const end = phys + incoming.pageBytes * 2 ** (incoming.orders[i] ?? 0);
+    const first = pfnOf(page, phys as PhysAddr);
+    if (!pages.hasStructPage(first)) continue;
+    for (const { start, nrPages, state } of pages.runs(first, Math.ceil(end / page.sizeBytes) as Pfn)) {
+      if ((state.flags & PageFlag.managed) !== 0) continue;
+      // A larger page is there with the part of it that was handed over.
+      bytes += Math.min(end, (start + nrPages) * page.sizeBytes) - Math.max(phys, start * page.sizeBytes);
     }
   }
-  return sum;
+  return bytes / run.unit.sizeBytes;
 }

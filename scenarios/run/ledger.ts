@@ -1,8 +1,10 @@
 import type { PageStates } from '../../kernel/mm/page-states.ts';
 import {
   type Fill,
+  type Order,
   type PageSize,
   type Pfn,
+  type PhysAddr,
   type PhysicalMemory,
   pattern,
   physOf,
@@ -85,26 +87,36 @@ export class ObjectLedger {
   readonly #seed: number;
   #unnamed = 0;
 
+  /** @param page the page size in which frames are counted. */
   constructor(page: PageSize, seed: number) {
     this.#page = page;
     this.#seed = seed;
   }
 
-  /** Remembers a new object; what it is filled with is its own. @param name left out, it gets one such as `folios-2`. */
+  /**
+   * Remembers a new object; what it is filled with is its own.
+   * @param name left out, it gets one such as `folios-2`.
+   * @param page of the kernel in which it was placed.
+   */
   add(
     kind: ObjectKind,
     name: string | undefined,
     placed: Placed,
+    page: PageSize,
     fill: 'pattern' | 'zero' | undefined,
   ): ExpectedObject {
     const index = this.objects.size;
+    const units = page.sizeBytes / this.#page.sizeBytes;
+    const { starts, nrPagesEach } = placed.blocks;
+    const blocks = { starts: starts.map((start) => start * units), nrPagesEach: nrPagesEach * units };
     const object = new ExpectedObject({
       name: name ?? `${kind}-${++this.#unnamed}`,
       kind,
-      order: placed.order,
-      blocks: placed.blocks,
+      order: placed.order < 0 ? placed.order : ((placed.order + Math.log2(units)) as Order),
+      blocks,
+      page,
       fill: fill === 'zero' ? ZERO_FILL : pattern(mix32(this.#seed ^ mix32(index + 1))),
-      sizeBytes: placed.blocks.starts.length * placed.blocks.nrPagesEach * this.#page.sizeBytes,
+      sizeBytes: starts.length * blocks.nrPagesEach * this.#page.sizeBytes,
     });
     this.objects.set(object.name, object);
     this.#histories.set(object, {
@@ -112,7 +124,7 @@ export class ObjectLedger {
       lost: new PageRanges(),
       leaked: new PageRanges(),
       wrongState: new PageRanges(),
-      notOwned: placed.notOwned,
+      notOwned: placed.notOwned.flatMap((pfn) => Array.from({ length: units }, (_, i) => (pfn * units + i) as Pfn)),
       crossings: 0,
       verified: 0,
       untested: fill === 'zero',
@@ -174,7 +186,7 @@ export class ObjectLedger {
       if (object.state !== 'crossed' && object.state !== 'restored') continue;
       const history = this.#history(object);
       if (history.crossings === 0) continue;
-      const findings = checkObject(object, memory, pages, banks);
+      const findings = checkObject(object, this.#page, memory, pages, banks);
       this.#take(object, findings, history, ledger, final, tell);
       history.verified++;
       restored += findings.restoredPages;
@@ -238,13 +250,20 @@ export class ObjectLedger {
   /**
    * Compares the frames behind a mapping of an object with those that it was made of: what is in another's place is
    * damage, whatever the frames hold.
+   * @param frames of the present kernel. @param units how many frames of the run each of them is.
    */
-  checkMapping(object: ExpectedObject, frames: readonly Pfn[], ledger: KernelLedger, tell: PageTeller): void {
+  checkMapping(
+    object: ExpectedObject,
+    frames: readonly Pfn[],
+    units: number,
+    ledger: KernelLedger,
+    tell: PageTeller,
+  ): void {
     const { starts, nrPagesEach } = object.blocks;
     const wrong = new PageRanges();
     for (let i = 0; i < object.nrPages; i++) {
       const pfn = ((starts[Math.floor(i / nrPagesEach)] ?? 0) + (i % nrPagesEach)) as Pfn;
-      if (frames[i] === pfn) continue;
+      if ((frames[Math.floor(i / units)] ?? -1) * units + (i % units) === pfn) continue;
       if (ledger.damaged.first === undefined) ledger.events.push({ kind: 'damaged', pfn, text: tell(pfn, 'damaged') });
       this.#history(object).damaged.add(pfn, 1);
       ledger.damaged.add(pfn, 1);
@@ -252,6 +271,16 @@ export class ObjectLedger {
     }
     if (wrong.first !== undefined) {
       ledger.found.push({ kind: 'damaged', object, state: object.state, pages: wrong });
+    }
+  }
+
+  /** What a page of an object holds is what it must hold from now on. @param pfn of the kernel that runs. */
+  noteWritten(object: ExpectedObject, memory: PhysicalMemory, pfn: Pfn): void {
+    const { sizeBytes } = this.#page;
+    const phys = physOf(memory.page, pfn);
+    for (let at = 0; at < memory.page.sizeBytes; at += sizeBytes) {
+      const unit = (phys + at) / sizeBytes;
+      object.written.set(unit as Pfn, memory.readBytes((phys + at) as PhysAddr, sizeBytes));
     }
   }
 
@@ -292,12 +321,17 @@ export class ObjectLedger {
     });
   }
 
-  /** Fills a new object, but for pages that belong to somebody else: those keep what is in them. */
+  /**
+   * Fills a new object, but for pages that belong to somebody else: those keep what is in them.
+   * @param notOwned frames of the kernel in which it was placed.
+   */
   fill(object: ExpectedObject, memory: PhysicalMemory, notOwned: readonly Pfn[]): void {
     const others = new Set<number>(notOwned);
-    const { starts, nrPagesEach } = object.blocks;
-    for (const start of starts) {
-      const parts = ramParts(memory.banks, start, nrPagesEach, this.#page.sizeBytes);
+    const units = memory.page.sizeBytes / this.#page.sizeBytes;
+    const nrPagesEach = object.blocks.nrPagesEach / units;
+    for (const unitStart of object.blocks.starts) {
+      const start = unitStart / units;
+      const parts = ramParts(memory.banks, start, nrPagesEach, memory.page.sizeBytes);
       const ramPages = parts.reduce((sum, [, count]) => sum + count, 0);
       if (ramPages > MAX_OWNED_PAGES) continue;
       if (nrPagesEach > MAX_OWNED_PAGES) {
@@ -310,9 +344,7 @@ export class ObjectLedger {
       }
       for (let pfn = start; pfn < start + nrPagesEach; pfn++) {
         if (!others.has(pfn)) memory.fillPages(pfn as Pfn, 1, object.fill);
-        else if (memory.contains(pfn * this.#page.sizeBytes)) {
-          object.written.set(pfn as Pfn, memory.readBytes(physOf(this.#page, pfn as Pfn), this.#page.sizeBytes));
-        }
+        else if (memory.contains(pfn * memory.page.sizeBytes)) this.noteWritten(object, memory, pfn as Pfn);
       }
     }
   }

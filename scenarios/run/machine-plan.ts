@@ -5,6 +5,7 @@ import {
   makeMemoryMap,
   type PageSize,
   type PhysAddr,
+  pageSizeByName,
   type RamBank,
 } from '../../machine/index.ts';
 import { InputError } from '../input-error.ts';
@@ -63,6 +64,12 @@ function splitIntoNodes(banks: readonly RamBank[], nodes: number, alignBytes: nu
   return out;
 }
 
+/** The page sizes of a run's kernels, that of the first one first. */
+export function pageSizesUsed(scenario: Scenario, page: PageSize): readonly PageSize[] {
+  const later = scenario.steps.flatMap(({ spec }) => pageSizeByName(spec.kexec?.pageSize ?? '') ?? []);
+  return [...new Set([page, ...later])];
+}
+
 /** What firmware keeps for itself. @throws InputError when ranges are empty or overlap at this page size. */
 function firmwareReservations(scenario: Scenario, page: PageSize): FirmwareReservation[] {
   const out: FirmwareReservation[] = [];
@@ -110,11 +117,14 @@ export function planMachine(scenario: Scenario, page: PageSize, seed: number): M
     }
   }
   const reservations = firmwareReservations(scenario, page);
-  try {
-    makeMemoryMap(banks, page.sizeBytes, reservations, memorylessNodes);
-  } catch (error) {
-    if (error instanceof RangeError) throw wrong(error.message, `at ${page.name} pages`);
-    throw error;
+  for (const each of pageSizesUsed(scenario, page)) {
+    firmwareReservations(scenario, each);
+    try {
+      makeMemoryMap(banks, each.sizeBytes, reservations, memorylessNodes);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw wrong(error.message, each === page ? `at ${page.name} pages` : `a later kernel has pages of ${each.name}`);
+    }
   }
   if (banks.some((bank) => bank.base + bank.sizeBytes > 2 ** 52))
     throw wrong('memory ends above 2^52, the widest physical address');

@@ -215,7 +215,10 @@ class Checker {
   }
 
   #kexec(path: readonly (string | number)[], spec: StepSpec): void {
-    const { release, quirks, restore } = spec.kexec ?? {};
+    const { release, quirks, restore, pageSize } = spec.kexec ?? {};
+    if (pageSize !== undefined && pageSize !== '4K' && this.#scenario.spec.machine.arch === 'x86_64') {
+      this.#say([...path, 'pageSize'], 'x86_64 has pages of 4K only', 'use arch: arm64 for 16K and 64K');
+    }
     if (release !== undefined) this.#release([...path, 'release'], release);
     this.#quirks([...path, 'quirks'], quirks ?? []);
     for (const name of Array.isArray(restore) ? restore : []) this.#known([...path, 'restore'], name);

@@ -10,14 +10,15 @@ import { writeAs } from './steps.ts';
 /** Notes and fills the regions that a kernel allocated afresh. */
 export function noteReserveMem(run: RunState): void {
   const { context } = run.kernel;
+  const { page } = context;
   for (const region of context.control.state.reserveMem) {
     if (region.revived || run.objects.objects.has(region.name)) continue;
-    const nrPages = Math.ceil(region.sizeBytes / run.page.sizeBytes);
-    const starts = Float64Array.of(pfnOf(run.page, region.base));
+    const nrPages = Math.ceil(region.sizeBytes / page.sizeBytes);
+    const starts = Float64Array.of(pfnOf(page, region.base));
     // The kernel aligns regions to what is asked; one that does not cover whole pages is left alone.
-    if (region.base % run.page.sizeBytes !== 0 || region.sizeBytes % run.page.sizeBytes !== 0) continue;
+    if (region.base % page.sizeBytes !== 0 || region.sizeBytes % page.sizeBytes !== 0) continue;
     const placed = { blocks: { starts, nrPagesEach: nrPages }, order: -1 as const, notOwned: [] };
-    const object = run.objects.add('reserve_mem', region.name, placed, undefined);
+    const object = run.objects.add('reserve_mem', region.name, placed, page, undefined);
     writeAs(run, `the owner of ${region.name}`, () => run.objects.fill(object, context.memory, []));
     object.state = handsRegionsOver(run) ? 'preserved' : 'allocated';
   }
@@ -39,7 +40,7 @@ export function arriveReserveMem(run: RunState): void {
   for (const object of run.objects.objects.values()) {
     if (object.kind !== 'reserve_mem' || object.state !== 'crossed') continue;
     const region = reserveMem.find((each) => each.name === object.name && each.revived);
-    if (region === undefined || pfnOf(run.page, region.base) !== object.blocks.starts[0]) object.abandoned = true;
+    if (region === undefined || pfnOf(run.unit, region.base) !== object.blocks.starts[0]) object.abandoned = true;
   }
 }
 

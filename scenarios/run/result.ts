@@ -3,6 +3,7 @@
  * to a kernel or to simulated memory, so results travel between workers and are compared as text.
  */
 
+/** So much memory, in pages of the smallest size that a kernel of the run has. */
 export interface Amount {
   readonly pages: number;
   readonly bytes: number;
@@ -46,6 +47,8 @@ export interface KernelResult {
   /** When each line was printed, virtual microseconds since this kernel's start. */
   readonly logMicroseconds: readonly number[];
   readonly warnings: number;
+  /** Bytes of its pages, where they are not those of the first kernel. */
+  readonly pageSize?: number;
   readonly cmdline: string;
   readonly kexecCount: number | null;
   readonly liveupdateNumber: number | null;
@@ -93,6 +96,7 @@ export interface RunResult {
   readonly name: string;
   readonly file: string;
   readonly arch: string;
+  /** Bytes of the first kernel's pages. */
   readonly pageSize: number;
   readonly seed: number;
   readonly ok: boolean;

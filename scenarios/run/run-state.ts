@@ -7,6 +7,7 @@ import { PageRanges } from '../check/ranges.ts';
 import type { AppliedCorruption } from './corruption.ts';
 import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
+import { pageSizesUsed } from './machine-plan.ts';
 import type { RunObserver } from './observer.ts';
 import type { CheckResult, ObjectResult, Outcome, StepResult } from './result.ts';
 import type { CorruptSpec } from './schema.ts';
@@ -25,7 +26,7 @@ export interface KernelEntry {
   readonly kernel: SimulatedKernel;
   /** 1 for the first. */
   readonly number: number;
-  /** With the names of its quirks: `7.1 with unpreserve-ignores-nodes`. */
+  /** With the names of its quirks, and a page size that is not the first kernel's: `7.1 with unpreserve-ignores-nodes`. */
   readonly release: string;
   readonly cmdline: string;
   readonly ledger: KernelLedger;
@@ -53,14 +54,20 @@ export interface TimelineStep {
 
 /** The blocks that a kernel preserved at its end, by value: what the next one could find. */
 export interface PreservedBlocks {
+  /** Physical addresses. */
   readonly starts: number[];
   readonly orders: number[];
+  /** Of the kernel that preserved them. */
+  readonly pageBytes: number;
 }
 
 /** Everything that a run holds while it goes on. */
 export class RunState {
   readonly scenario: Scenario;
+  /** Of the first kernel: what the run is called by. */
   readonly page: PageSize;
+  /** The smallest of all its kernels: frames and amounts of memory are counted in such pages, whichever kernel runs. */
+  readonly unit: PageSize;
   readonly seed: number;
   readonly random: Random;
   readonly machine: Machine;
@@ -92,9 +99,10 @@ export class RunState {
     this.scenario = scenario;
     this.machine = machine;
     this.page = page;
+    this.unit = smallestPage(scenario, page);
     this.seed = seed;
     this.random = new Random(seed);
-    this.objects = new ObjectLedger(page, seed);
+    this.objects = new ObjectLedger(this.unit, seed);
     this.sessions = sessions;
   }
 
@@ -120,12 +128,24 @@ export class RunState {
     return fall !== undefined || start.kind === 'panic' || start.kind === 'oops';
   }
 
+  /** How many frames, as the run counts them, a page of the present kernel is. */
+  get pageUnits(): number {
+    return this.kernel.context.page.sizeBytes / this.unit.sizeBytes;
+  }
+
+  /** The frame of the present kernel that a frame, as the run counts them, lies in. */
+  kernelFrame(pfn: number): Pfn {
+    return Math.floor(pfn / this.pageUnits) as Pfn;
+  }
+
   addKernel(kernel: SimulatedKernel, { release, quirks = [], cmdline }: BootRequest): KernelEntry {
     const { start } = kernel;
+    const { page } = kernel.context;
+    const special = [...quirks, ...(page === this.page ? [] : [`${page.name} pages`])];
     const entry: KernelEntry = {
       kernel,
       number: this.kernels.length + 1,
-      release: quirks.length === 0 ? release : `${release} with ${quirks.join(', ')}`,
+      release: special.length === 0 ? release : `${release} with ${special.join(', ')}`,
       cmdline,
       ledger: emptyLedger(),
       outcome: start.kind,
@@ -144,7 +164,7 @@ export class RunState {
   objectResults(): ObjectResult[] {
     return [
       ...this.objects.results(),
-      ...[...this.sessions.sessions.values()].map((session) => sessionResult(session, this.page.sizeBytes)),
+      ...[...this.sessions.sessions.values()].map((session) => sessionResult(session, this.unit.sizeBytes)),
       ...[...this.subtrees.values()].map(subtreeResult),
     ];
   }
@@ -157,15 +177,16 @@ export class RunState {
 
   /** How a page of an object came to be as it is: who wrote it last, or who has it now. */
   tell(pfn: Pfn, kind: 'damaged' | 'lost' | 'leaked' | 'wrongState'): string {
-    const address = hex(physOf(this.page, pfn));
+    const address = hex(physOf(this.unit, pfn));
     const { context } = this.kernel;
+    const frame = this.kernelFrame(pfn);
     const where = `found after ${this.lastDone}, kernel ${this.entry.number}`;
     if (kind === 'leaked') return `page ${address} was preserved and never restored; ${where}`;
     if (kind === 'wrongState') return `page ${address} came back with another order or reference count; ${where}`;
-    const backing = context.memory.contains(physOf(this.page, pfn)) ? context.memory.backing(pfn) : undefined;
+    const backing = context.memory.contains(physOf(this.unit, pfn)) ? context.memory.backing(frame) : undefined;
     const writer =
       backing?.writer === FREE_ALL ? `kernel ${this.entry.number}: free_all` : (backing?.writer ?? 'nobody');
-    const free = context.pages.hasStructPage(pfn) && context.pages.has(pfn, PageFlag.free);
+    const free = context.pages.hasStructPage(frame) && context.pages.has(frame, PageFlag.free);
     // Junk is what the page allocator fills free pages with, and what a loader's image consists of.
     if (writer === LOADER) return `page ${address} was overwritten by ${writer}; ${where}`;
     if (free || (backing?.kind === 'fill' && backing.fill.kind === 'junk')) {
@@ -173,6 +194,11 @@ export class RunState {
     }
     return `page ${address} was written by ${writer}; ${where}`;
   }
+}
+
+/** The smallest page size of a scenario's kernels. @param page of the first. */
+function smallestPage(scenario: Scenario, page: PageSize): PageSize {
+  return pageSizesUsed(scenario, page).reduce((a, b) => (b.shift < a.shift ? b : a));
 }
 
 function sessionResult(session: BookedSession, pageBytes: number): ObjectResult {

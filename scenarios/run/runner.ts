@@ -6,7 +6,14 @@ import type { KernelConfig } from '../../kernel/config.ts';
 import { ENOENT, type Errno, errnoName } from '../../kernel/errno.ts';
 import { FaultInjector } from '../../kernel/fault-injection.ts';
 import type { LogSink } from '../../kernel/log.ts';
-import { type BootHandoff, Machine, type PageSize, type PhysAddr, physOf } from '../../machine/index.ts';
+import {
+  type BootHandoff,
+  Machine,
+  type PageSize,
+  type PhysAddr,
+  pageSizeByName,
+  physOf,
+} from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
 import { InputError } from '../input-error.ts';
 import { figuresOf } from './figures.ts';
@@ -85,6 +92,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   const machine = Machine.powerOn(planMachine(scenario, options.page, seed));
   const run = new RunState(scenario, machine, options.page, seed, new SessionBook(seed));
   run.observer = options.observer ?? {};
+  let page = options.page;
   let now = { ...scenario.spec.kernel, config: { ...PLAIN_CONFIG, ...scenario.spec.kernel.config } as ConfigSpec };
   const request = (spec: KexecSpec): BootRequest => {
     now = {
@@ -93,9 +101,11 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
       cmdline: spec.cmdline ?? now.cmdline,
       config: { ...now.config, ...spec.config },
     };
+    page = pageSizeByName(spec.pageSize ?? '') ?? page;
     return {
       ...now,
       config: now.config as Partial<KernelConfig>,
+      page,
       image: { ...DEFAULT_IMAGE, earlyBytes: scenario.spec.kernel.earlyAllocations ?? 0 },
       sink: options.sink,
       sabotage: options.sabotage,
@@ -292,7 +302,8 @@ function resultOf(run: RunState): RunResult {
 
 function kernelResult(run: RunState, entry: KernelEntry): KernelResult {
   const { ledger, kernel } = entry;
-  const { log, control } = kernel.context;
+  const { log, control, page } = kernel.context;
+  const pageSize = page.sizeBytes;
   const amount = (pages: number) => run.objects.amount(pages);
   const taken = entry.outcome === 'handover';
   return {
@@ -302,6 +313,7 @@ function kernelResult(run: RunState, entry: KernelEntry): KernelResult {
     log: log.lines.map((line) => line.text),
     logMicroseconds: log.lines.map((line) => line.microseconds),
     warnings: log.warnings,
+    ...(pageSize === run.page.sizeBytes ? {} : { pageSize }),
     cmdline: entry.cmdline,
     kexecCount: taken ? control.state.kexecCount : null,
     liveupdateNumber: control.state.liveupdateNumber,
@@ -325,7 +337,7 @@ function digestOf(run: RunState, result: object): string {
   const { memory } = run.machine;
   for (const pfn of memory.writtenPages()) {
     hash.update(String(pfn));
-    hash.update(memory.readBytes(physOf(run.page, pfn) as PhysAddr, run.page.sizeBytes));
+    hash.update(memory.readBytes(physOf(memory.page, pfn) as PhysAddr, memory.page.sizeBytes));
   }
   return hash.digest('hex');
 }

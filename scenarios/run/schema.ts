@@ -191,7 +191,9 @@ const kexec = z.strictObject({
   quirks: quirks.optional().describe('its quirks; without a release, those of the kernel before'),
   cmdline: z.string().optional(),
   config: config.optional(),
-  pageSize: pageSize.optional().describe('of the new kernel: what no kernel supports, and none refuses'),
+  pageSize: pageSize
+    .optional()
+    .describe('of the new kernel (that of the kernel before): another one no kernel supports, and none refuses'),
   finalize: z.boolean().optional().describe('up to 7.0: write 1 to debugfs kho/out/finalize first (true)'),
   restore: z
     .union([z.enum(['all', 'none']), z.array(objectName)], { error: 'is not all, none, or a list of names' })
@@ -309,7 +311,7 @@ const step = z
 const texts = z.union([z.string(), z.array(z.string())], { error: 'is not a text or a list of texts' });
 const amount = z
   .union([z.number().int().min(0), z.literal('some')], { error: 'is not a number of pages, or "some"' })
-  .describe('a number of pages, or some');
+  .describe('a number of pages, of the smallest that a kernel of the run has; or some');
 
 const plainExpect = {
   outcome: z.enum(['handover', 'cold-boot', 'panic', 'oops', 'refused']).optional().describe('of the last kernel'),

@@ -1,7 +1,7 @@
 import type { Memfd } from '../../kernel/liveupdate/memfd-file.ts';
 import type { LuoSessionFile } from '../../kernel/liveupdate/session.ts';
 import type { ShmemFile } from '../../kernel/mm/shmem.ts';
-import { type Fill, mix32, type Pfn } from '../../machine/index.ts';
+import { type Fill, mix32, type PageSize, type Pfn } from '../../machine/index.ts';
 import type { FileContent } from './file-content.ts';
 
 /** F_SEAL_* under their names in scenario files. */
@@ -29,7 +29,7 @@ export interface ExpectedFile {
   seals: number;
   /** The open file, while a kernel has it. */
   open: Memfd | undefined;
-  /** The frames that were preserved, as ranges. */
+  /** The frames that were preserved, as ranges; as the run counts them. */
   frames: readonly { readonly pfn: Pfn; readonly nrPages: number }[];
 }
 
@@ -110,12 +110,18 @@ export class SessionBook {
 
 /**
  * Reads a file back and compares every byte, size and position: what user space would find.
+ * @param page of the kernel that has the file.
  * @returns what is wrong, undefined when nothing is.
  */
-export function compareFile(expected: ExpectedFile, file: ShmemFile, seals: number): string | undefined {
+export function compareFile(
+  expected: ExpectedFile,
+  file: ShmemFile,
+  seals: number,
+  page: PageSize,
+): string | undefined {
   if (file.sizeBytes !== expected.sizeBytes) return `size ${file.sizeBytes}, preserved with ${expected.sizeBytes}`;
   if (file.pos !== expected.pos) return `position ${file.pos}, preserved with ${expected.pos}`;
   if (file.seals !== seals) return `seals ${file.seals}, preserved with ${seals}`;
-  const different = expected.content.firstDifference(file);
+  const different = expected.content.firstDifference(file, page);
   return different === undefined ? undefined : `content differs from byte ${different} on`;
 }

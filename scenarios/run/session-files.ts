@@ -15,7 +15,7 @@ import { writeAs } from './steps.ts';
 /** A memfd as a program makes it: written but for its holes, cut to size, sealed, its position set. */
 export function makeFile(run: RunState, session: BookedSession, spec: FileSpec): ExpectedFile | Errno {
   const { context } = run.kernel;
-  const { page } = run;
+  const { page } = context;
   const options = spec.folioSize === undefined ? {} : { folioOrder: orderForSize(page, spec.folioSize) as Order };
   const memfd = Memfd.create(context, `${session.name}/${spec.token}`, options);
   const file = memfd.inode;

@@ -18,7 +18,7 @@ export function preserveFile(run: RunState, spec: NonNullable<StepSpec['preserve
         ? makeFile(run, session, { ...spec, memfd: spec.memfd ?? 0 })
         : sameFile(run, spec.of, spec.token);
     if (isErrno(file)) return file;
-    const err = preserveInto(session, file);
+    const err = preserveInto(run, session, file);
     if (err !== 0) file.open?.put();
     return err;
   });

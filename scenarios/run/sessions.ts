@@ -49,7 +49,7 @@ export function createSession(run: RunState, spec: NonNullable<StepSpec['session
     for (const file of spec.files) {
       const made = makeFile(run, session, file);
       if (isErrno(made)) return made;
-      const err = preserveInto(session, made);
+      const err = preserveInto(run, session, made);
       if (err === 0) continue;
       made.open?.put();
       return err;
@@ -59,19 +59,23 @@ export function createSession(run: RunState, spec: NonNullable<StepSpec['session
 }
 
 /** Preserves a file in an open session, and remembers what must come back of it. */
-export function preserveInto(session: BookedSession, file: ExpectedFile): 0 | Errno {
+export function preserveInto(run: RunState, session: BookedSession, file: ExpectedFile): 0 | Errno {
   if (session.open === undefined || file.open === undefined) return ENOENT;
   const err = session.open.preserveFd(BigInt(file.token), file.open);
   if (err !== 0) return err;
-  noteFrames(file);
+  noteFrames(run, file);
   session.files.push(file);
   return 0;
 }
 
 /** Remembers which frames a file that was just preserved lies in: they are pinned from now on. */
-function noteFrames(file: ExpectedFile): void {
+function noteFrames(run: RunState, file: ExpectedFile): void {
+  const units = run.pageUnits;
   const runs = [...(file.open?.inode.cache.runs() ?? [])];
-  file.frames = runs.map(({ pfn, order, nrFolios }) => ({ pfn, nrPages: nrFolios * 2 ** order }));
+  file.frames = runs.map(({ pfn, order, nrFolios }) => ({
+    pfn: (pfn * units) as Pfn,
+    nrPages: nrFolios * 2 ** order * units,
+  }));
 }
 
 /** Retrieves a session and all its files, and reads them back. @returns 0 or the first error. */
@@ -110,7 +114,7 @@ export function retrieveInto(run: RunState, session: BookedSession, file: Expect
 /** Compares a file that is open with what its program knows of it. */
 export function compareOpen(run: RunState, session: BookedSession, file: ExpectedFile, open: Memfd): void {
   const seals = session.crossings === 0 || carriesSeals(run) ? file.seals : SEALS_WHEN_NOT_CARRIED;
-  const wrong = compareFile(file, open.inode, seals);
+  const wrong = compareFile(file, open.inode, seals, run.kernel.context.page);
   if (wrong !== undefined) note(session, `file ${file.token}: ${wrong}`, false);
 }
 
@@ -158,14 +162,18 @@ function ended(run: RunState, session: BookedSession): void {
   session.state = 'finished';
   const { ledger, kernel } = run.entry;
   const { pages } = kernel.context;
+  const units = run.pageUnits;
   for (const { pfn, nrPages } of session.files.flatMap((file) => file.frames)) {
-    for (const { start, nrPages: nr, state } of pages.runs(pfn, (pfn + nrPages) as Pfn)) {
+    const end = pfn + nrPages;
+    for (const { start, nrPages: nr, state } of pages.runs(run.kernelFrame(pfn), Math.ceil(end / units) as Pfn)) {
       if ((state.flags & (PageFlag.free | PageFlag.managed)) !== 0) continue;
+      const first = Math.max(pfn, start * units) as Pfn;
+      const count = Math.min(end, (start + nr) * units) - first;
       if (ledger.leaked.first === undefined) {
-        ledger.events.push({ kind: 'leaked', pfn: start, text: run.tell(start, 'leaked') });
+        ledger.events.push({ kind: 'leaked', pfn: first, text: run.tell(first, 'leaked') });
       }
-      ledger.leaked.add(start, nr);
-      session.leakedPages += nr;
+      ledger.leaked.add(first, count);
+      session.leakedPages += count;
     }
   }
 }
@@ -190,7 +198,7 @@ export function renewSession(run: RunState, name: string): 0 | Errno | undefined
         session.left.push(...session.files.splice(i));
         return err;
       }
-      noteFrames(file);
+      noteFrames(run, file);
     }
     return 0;
   });

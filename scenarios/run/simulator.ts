@@ -12,7 +12,7 @@ import type { Luo } from '../../kernel/liveupdate/luo.ts';
 import type { LogSink } from '../../kernel/log.ts';
 import { withQuirks } from '../../kernel/quirks.ts';
 import { releaseByName } from '../../kernel/release.ts';
-import type { BootHandoff, Machine } from '../../machine/index.ts';
+import type { BootHandoff, Machine, PageSize } from '../../machine/index.ts';
 import { InputError } from '../input-error.ts';
 
 /*
@@ -27,6 +27,8 @@ export interface BootRequest {
   readonly quirks?: readonly string[] | undefined;
   readonly cmdline: string;
   readonly config: Partial<KernelConfig>;
+  /** Of the new kernel: that of the kernel before when left out. */
+  readonly page?: PageSize | undefined;
   readonly image?: KernelImage | undefined;
   readonly sink?: LogSink | undefined;
   /** Failures that are armed before the kernel starts. */
@@ -161,6 +163,7 @@ export class SimulatedKernel {
       return undefined;
     }
     request.atJump?.(machine, handoff);
+    if (request.page !== undefined) machine.changePages(request.page);
     return SimulatedKernel.boot(machine, request);
   }
 }

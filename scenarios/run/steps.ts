@@ -1,6 +1,7 @@
 import { ENOENT, ENOMEM, type Errno } from '../../kernel/errno.ts';
 import { type Pfn, physAddr, physOf } from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
+import { type KernelBlocks, kernelBlocks } from './kernel-blocks.ts';
 import { freeBlocks, ImpossibleStep, placeFolios, placePages } from './placement.ts';
 import type { RunState } from './run-state.ts';
 import type { FoliosSpec, PagesSpec, WriteSpec } from './schema.ts';
@@ -15,7 +16,7 @@ export function preserveFolios(run: RunState, spec: FoliosSpec, preserve: boolea
   const { context } = run.kernel;
   const placed = placeFolios(context, spec, run.random);
   if (placed === undefined) return ENOMEM;
-  const object = run.objects.add('folios', spec.as, placed, spec.fill);
+  const object = run.objects.add('folios', spec.as, placed, context.page, spec.fill);
   writeAs(run, 'its owner', () => run.objects.fill(object, context.memory, placed.notOwned));
   return preserve ? preserveObject(run, object) : 0;
 }
@@ -27,7 +28,7 @@ export function preservePages(run: RunState, spec: PagesSpec): 0 | Errno | undef
   if (placed === undefined) {
     throw new ImpossibleStep('no free range is that long', 'give the machine more memory, or ask for less');
   }
-  const object = run.objects.add('pages', spec.as, placed, spec.fill);
+  const object = run.objects.add('pages', spec.as, placed, context.page, spec.fill);
   writeAs(run, 'its owner', () => run.objects.fill(object, context.memory, placed.notOwned));
   return preserveObject(run, object);
 }
@@ -46,14 +47,14 @@ export function writeAs(run: RunState, who: string, write: () => void): void {
  */
 export function preserveObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
   const { kho } = run.kernel.context;
-  const { starts, nrPagesEach } = object.blocks;
+  const blocks = kernelBlocks(run, object);
+  const { starts, nrPagesEach, order } = blocks;
   const result = run.kernel.enter((): 0 | Errno => {
     for (let i = 0; i < starts.length; i++) {
       const pfn = starts[i] as Pfn;
-      const order = object.order;
       const err = order === -1 ? kho.preservePages(pfn, nrPagesEach) : kho.preserveFolio({ pfn, order });
       if (err === 0) continue;
-      for (let k = 0; k < i; k++) unpreserveBlock(run, object, starts[k] as Pfn);
+      for (let k = 0; k < i; k++) unpreserveBlock(run, blocks, starts[k] as Pfn);
       return err;
     }
     return 0;
@@ -66,10 +67,10 @@ export function preserveObject(run: RunState, object: ExpectedObject): 0 | Errno
   return result;
 }
 
-function unpreserveBlock(run: RunState, object: ExpectedObject, pfn: Pfn): void {
+function unpreserveBlock(run: RunState, { order, nrPagesEach }: KernelBlocks, pfn: Pfn): void {
   const { kho } = run.kernel.context;
-  if (object.order === -1) kho.unpreservePages(pfn, object.blocks.nrPagesEach);
-  else kho.unpreserveFolio({ pfn, order: object.order });
+  if (order === -1) kho.unpreservePages(pfn, nrPagesEach);
+  else kho.unpreserveFolio({ pfn, order });
 }
 
 /** Takes the preservation of an object back. Its memory stays its client's. */
@@ -77,7 +78,8 @@ export function unpreserveObject(run: RunState, object: ExpectedObject): 0 | Err
   // As for preserving: what went with a jump may be somebody else's by now, and there is one bit for all.
   if (object.state === 'gone' || object.state === 'freed') return ENOENT;
   const done = run.kernel.enter((): 0 => {
-    for (const start of object.blocks.starts) unpreserveBlock(run, object, start as Pfn);
+    const blocks = kernelBlocks(run, object);
+    for (const start of blocks.starts) unpreserveBlock(run, blocks, start as Pfn);
     return 0;
   });
   object.renewed = false;
@@ -90,7 +92,8 @@ export function freeObject(run: RunState, object: ExpectedObject): 0 | Errno | u
   if (object.state === 'gone') return ENOENT;
   const wasPreserved = object.state === 'preserved';
   const done = run.kernel.enter((): 0 => {
-    freeBlocks(run.kernel.context, object.blocks, object.order);
+    const blocks = kernelBlocks(run, object);
+    freeBlocks(run.kernel.context, blocks, blocks.order);
     return 0;
   });
   object.renewed = false;
@@ -103,14 +106,14 @@ export function freeObject(run: RunState, object: ExpectedObject): 0 | Errno | u
  * @returns -ENOENT when a block was not there to restore; undefined when the kernel fell over.
  */
 export function restoreObject(run: RunState, object: ExpectedObject): 0 | Errno | undefined {
-  const { kho } = run.kernel.context;
-  const { starts, nrPagesEach } = object.blocks;
+  const { kho, page } = run.kernel.context;
+  const { starts, nrPagesEach, order } = kernelBlocks(run, object);
   const wasHanded = object.state === 'crossed' || object.state === 'restored';
   const result = run.kernel.enter((): 0 | Errno => {
     let err: 0 | Errno = 0;
     for (const start of starts) {
-      const phys = physOf(run.page, start as Pfn);
-      const got = object.order === -1 ? kho.restorePages(phys, nrPagesEach) : kho.restoreFolio(phys);
+      const phys = physOf(page, start as Pfn);
+      const got = order === -1 ? kho.restorePages(phys, nrPagesEach) : kho.restoreFolio(phys);
       if (got === undefined) err = ENOENT;
     }
     return err;
@@ -124,28 +127,29 @@ export function restoreObject(run: RunState, object: ExpectedObject): 0 | Errno 
 /** Writes into an object, or anywhere. @param owner the content is what must survive from now on. */
 export function write(run: RunState, spec: WriteSpec, owner: boolean): 0 | Errno {
   if (spec.to !== undefined && !run.objects.objects.has(spec.to)) return ENOENT;
-  const { memory } = run.kernel.context;
-  const pageBytes = run.page.sizeBytes;
+  const { memory, page } = run.kernel.context;
+  const pageBytes = page.sizeBytes;
+  const units = run.pageUnits;
   const object = spec.to === undefined ? undefined : run.objects.get(spec.to);
   // An owner writes to what it has: not to pages that went with a jump, or back to the allocator.
   if (owner && (object?.state === 'gone' || object?.state === 'freed')) return ENOENT;
   let pfn: number;
   if (object === undefined) pfn = Math.floor((spec.at ?? 0) / pageBytes);
   else {
-    const index = spec.page ?? 0;
+    const index = (spec.page ?? 0) * units;
     if (index >= object.nrPages) {
-      throw new ImpossibleStep(`'${object.name}' has ${object.nrPages} pages of ${run.page.name}, no page ${index}`);
+      const nrPages = Math.ceil(object.nrPages / units);
+      throw new ImpossibleStep(`'${object.name}' has ${nrPages} pages of ${page.name}, no page ${spec.page}`);
     }
     const { starts, nrPagesEach } = object.blocks;
-    pfn = (starts[Math.floor(index / nrPagesEach)] as number) + (index % nrPagesEach);
+    pfn = Math.floor(((starts[Math.floor(index / nrPagesEach)] as number) + (index % nrPagesEach)) / units);
   }
   const offset = (object === undefined ? (spec.at ?? 0) % pageBytes : 0) + (spec.offset ?? 0);
   const bytes = spec.bytes === undefined ? Uint8Array.of(0xba, 0xad) : hexToBytes(spec.bytes);
-  const phys = physOf(run.page, pfn as Pfn) + offset;
+  const phys = physOf(page, pfn as Pfn) + offset;
   if (!memory.contains(phys, bytes.length)) throw new ImpossibleStep('the write leaves RAM');
   writeAs(run, owner ? 'its owner' : 'a stray write', () => memory.writeBytes(physAddr(phys), bytes));
-  if (owner && object !== undefined)
-    object.written.set(pfn as Pfn, memory.readBytes(physOf(run.page, pfn as Pfn), pageBytes));
+  if (owner && object !== undefined) run.objects.noteWritten(object, memory, pfn as Pfn);
   return 0;
 }
 

@@ -20,8 +20,8 @@ export function noteStrays(run: RunState, unpreserved: readonly ExpectedObject[]
   const preserved = subtract(
     union(
       blocks.starts.map((phys, i) => {
-        const start = phys / run.page.sizeBytes;
-        return [start, start + 2 ** (blocks.orders[i] ?? 0)] as const;
+        const start = phys / run.unit.sizeBytes;
+        return [start, start + (2 ** (blocks.orders[i] ?? 0) * blocks.pageBytes) / run.unit.sizeBytes] as const;
       }),
     ),
     others,
@@ -30,7 +30,8 @@ export function noteStrays(run: RunState, unpreserved: readonly ExpectedObject[]
     const own = run.objects.ownFrames(object);
     for (const [start, end] of subtract(own, subtract(own, preserved))) {
       for (let pfn = start; pfn < end; pfn++) {
-        if (!pages.hasStructPage(pfn) || pages.has(pfn as Pfn, PageFlag.managed)) continue;
+        const frame = run.kernelFrame(pfn);
+        if (!pages.hasStructPage(frame) || pages.has(frame, PageFlag.managed)) continue;
         run.objects.noteLeak(object, pfn as Pfn, run.entry.ledger, (at, kind) => run.tell(at, kind));
       }
     }

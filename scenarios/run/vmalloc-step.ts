@@ -32,7 +32,7 @@ export function preserveVmallocStep(run: RunState, spec: VmallocSpec): 0 | Errno
     order: -1 as Order | -1,
     notOwned: [],
   };
-  const object = run.objects.add('vmalloc', spec.as, placed, undefined);
+  const object = run.objects.add('vmalloc', spec.as, placed, context.page, undefined);
   writeAs(run, 'its owner', () => run.objects.fill(object, context.memory, []));
   run.vmallocAreas.set(object.name, area);
   return preserveVmallocObject(run, object);
@@ -101,7 +101,8 @@ export function restoreVmallocObject(run: RunState, object: ExpectedObject): 0 |
     context.kho.restoreFree(found.phys);
     if (area === undefined) return ENOENT;
     run.vmallocAreas.set(object.name, area);
-    run.objects.checkMapping(object, framesOf(area), run.entry.ledger, () => mappedElsewhere(run, object));
+    const tell = () => mappedElsewhere(run, object);
+    run.objects.checkMapping(object, framesOf(area), run.pageUnits, run.entry.ledger, tell);
     return 0;
   });
   // Asking for what was not handed over does not make it the client's.

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  copiedFill,
   DeadMachineError,
+  fillUnderPage,
   junk,
   MachineFault,
   PAGE_SIZES,
@@ -9,6 +11,7 @@ import {
   PhysicalMemory,
   pattern,
   physAddr,
+  ZERO_FILL,
 } from '../../machine/index.ts';
 
 const GIB = 2 ** 30;
@@ -120,5 +123,76 @@ describe.each(PAGE_SIZES)('physical memory with $name pages', (page) => {
       }),
       { numRuns: page.shift === 16 ? 8 : 40, seed: 1 },
     );
+  });
+});
+
+describe('RAM under another page size', () => {
+  const pairs = PAGE_SIZES.flatMap((from) => PAGE_SIZES.filter((to) => to !== from).map((to) => [from, to] as const));
+  const sizeBytes = 2 ** 20;
+  const bank = { base: physAddr(GIB), sizeBytes, nid: 0 };
+
+  test.each(pairs)('holds the same bytes: %o to %o', (from, to) => {
+    const step = fc.oneof(
+      fc.record({ op: fc.constant('write' as const), at: fc.nat(sizeBytes - 4), value: fc.nat(0xffff_ffff) }),
+      fc.record({ op: fc.constant('fill' as const), at: fc.nat(200), count: fc.integer({ min: 1, max: 64 }) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+        const memory = new PhysicalMemory(from, [bank]);
+        const nrPages = sizeBytes / from.sizeBytes;
+        for (const s of steps) {
+          if (s.op === 'write') memory.writeU32(physAddr(GIB + s.at), s.value);
+          else {
+            const first = s.at % nrPages;
+            const count = Math.min(s.count, nrPages - first);
+            memory.fillPages((GIB / from.sizeBytes + first) as Pfn, count, s.at % 3 === 0 ? ZERO_FILL : pattern(s.at));
+          }
+        }
+        const before = memory.readBytes(physAddr(GIB), sizeBytes);
+        const other = memory.transferTo(to);
+        const across = other.readBytes(physAddr(GIB), sizeBytes);
+        const back = other.transferTo(from);
+        return (
+          Buffer.compare(before, across) === 0 && Buffer.compare(before, back.readBytes(physAddr(GIB), sizeBytes)) === 0
+        );
+      }),
+      { numRuns: 8, seed: 1 },
+    );
+  });
+
+  test.each(pairs)(
+    'keeps fills for what they are, writers too, wherever whole pages have them: %o to %o',
+    (from, to) => {
+      const memory = new PhysicalMemory(from, [bank]);
+      const first = GIB / from.sizeBytes;
+      memory.setWriter('somebody');
+      memory.fillPages(first as Pfn, 2 ** 18 / from.sizeBytes, pattern(7));
+      memory.setWriter('else');
+      memory.writeU32(physAddr(GIB + 2 ** 19), 1);
+      const other = memory.transferTo(to);
+      expect(() => memory.readU8(physAddr(GIB))).toThrow(DeadMachineError);
+      const pfn = (GIB / to.sizeBytes) as Pfn;
+      expect(other.backing(pfn)).toMatchObject({ kind: 'fill', writer: 'somebody' });
+      expect(other.holdsFill(pfn, fillUnderPage(pattern(7), from, to))).toBe(true);
+      expect(other.holdsFill(pfn, pattern(7))).toBe(false);
+      expect(other.backing(((GIB + 2 ** 19) / to.sizeBytes) as Pfn).writer).toBe('else');
+      // A copy holds what the page that it was made of holds, by name and by byte.
+      const fill = other.backing(pfn);
+      if (fill.kind !== 'fill') throw new Error('no fill');
+      const copy = (pfn + 2 ** 18 / to.sizeBytes + 1) as Pfn;
+      other.fillPages(copy, 1, copiedFill(fill.fill, copy - pfn, to));
+      const bytesOf = (at: Pfn) => other.readBytes(physAddr(at * to.sizeBytes), to.sizeBytes);
+      expect(Buffer.compare(bytesOf(copy), bytesOf(pfn))).toBe(0);
+      const again = other.transferTo(from);
+      expect(again.holdsFill(first as Pfn, pattern(7))).toBe(true);
+    },
+  );
+
+  test('of a bank that is no whole number of such pages stays with its kernel', () => {
+    const [small, , large] = PAGE_SIZES;
+    if (small === undefined || large === undefined) throw new Error('three page sizes');
+    const memory = new PhysicalMemory(small, [{ ...bank, sizeBytes: sizeBytes + small.sizeBytes }]);
+    expect(() => memory.transferTo(large)).toThrow(RangeError);
+    expect(memory.alive).toBe(true);
   });
 });

@@ -54,6 +54,6 @@ describe.each(PAGE_SIZES)('folios with $name pages', (page) => {
     const after = mm.memory.readBytes(physAddr(twice.pfn * page.sizeBytes), 2 * page.sizeBytes);
     expect(Buffer.compare(before, after)).toBe(0);
     expect(mm.memory.holdsFill(twice.pfn, pattern(9))).toBe(twice.pfn === folio.pfn);
-    expect(mm.memory.holdsFill(twice.pfn, copiedFill(pattern(9), twice.pfn - folio.pfn))).toBe(true);
+    expect(mm.memory.holdsFill(twice.pfn, copiedFill(pattern(9), twice.pfn - folio.pfn, mm.memory.page))).toBe(true);
   });
 });

@@ -113,16 +113,16 @@ describe('a file in the book', () => {
       content.filled(index, folio.pfn);
     }
     file.truncate(2 ** 50);
-    expect(content.firstDifference(file)).toBeUndefined();
-    expect([...content.frames()]).toHaveLength(3);
+    expect(content.firstDifference(file, page)).toBeUndefined();
+    expect([...content.frames(page)]).toHaveLength(3);
     const bytes = Uint8Array.of(1, 2, 3);
     file.write(2 * size - 1, bytes);
-    expect(content.firstDifference(file)).toBe(2 * size - 1);
+    expect(content.firstDifference(file, page)).toBe(2 * size - 1);
     content.patch(2 * size - 1, bytes);
-    expect(content.firstDifference(file)).toBeUndefined();
+    expect(content.firstDifference(file, page)).toBeUndefined();
     file.punchHole(3 * size, size);
-    expect(content.firstDifference(file)).toBeGreaterThanOrEqual(3 * size);
-    expect(content.firstDifference(file)).toBeLessThan(4 * size);
+    expect(content.firstDifference(file, page)).toBeGreaterThanOrEqual(3 * size);
+    expect(content.firstDifference(file, page)).toBeLessThan(4 * size);
   });
 });
 
