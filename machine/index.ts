@@ -21,6 +21,7 @@ export { type FreedPages, Memblock } from './memblock/memblock.ts';
 export type { MemblockOptions } from './memblock/options.ts';
 export { NO_REGION, type Region, RegionTable } from './memblock/region-table.ts';
 export * from './memory-map.ts';
+export * from './page-directory.ts';
 export * from './page-size.ts';
 export * from './physical-memory.ts';
 export * from './random.ts';

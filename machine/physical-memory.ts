@@ -1,55 +1,27 @@
 import { DeadMachineError, MachineFault } from './fault.ts';
 import { type Fill, fillUnderPage, generatePage, imageFill, maybeSameBytes, sameFill, ZERO_FILL } from './fill.ts';
 import type { RamBank } from './memory-map.ts';
+import { type DirectorySpan, type DirectoryVersion, PageDirectory } from './page-directory.ts';
 import type { PageSize } from './page-size.ts';
 import { hexOfHalves, type Pfn, type PhysAddr } from './units.ts';
 
 /*
- * RAM that costs what is touched. Each bank has a three-level directory over its pages; an entry at any level is one
- * number that says what is below it:
+ * RAM that costs what is touched: a page directory (page-directory.ts) says of each page
  *
  *        0   every byte is zero
- *      < 0   fill recipe number -entry, for all pages below
- *      > 0   the next level: table number entry (levels 2, 1), or frame number entry (level 0)
+ *      < 0   fill recipe number -value
+ *      > 0   frame number value
  *
- *      page index in the bank (up to 2^32 pages)
- *      31                    16 15          4 3      0
- *     +------------------------+-------------+--------+
- *     |      group (top)       |    chunk    |  page  |
- *     +------------------------+-------------+--------+
- *
- * Chunks are small because pages are scattered: a million of them in 1 TiB touch a million chunks of 64 bytes.
- * Frames are pages of a growing pool of slabs. Groups, chunk tables and frames carry the epoch in which they were
- * made; `mark` starts a new epoch, and a write to something older copies it first. So a version is one copy of the
- * top-level array, and restoring it is putting that array back.
+ * Frames are pages of a growing pool of slabs. Each carries the epoch of the directory in which it was made; a write to an
+ * older one copies it first, since a version holds it too.
  */
 
-const CHUNK_SHIFT = 4;
-const CHUNK_PAGES = 1 << CHUNK_SHIFT;
-const GROUP_SHIFT = 16;
-const GROUP_CHUNKS = 1 << (GROUP_SHIFT - CHUNK_SHIFT);
-const GROUP_PAGES = 1 << GROUP_SHIFT;
 /** log2 of the 32-bit words of a slab. */
 export const SLAB_WORDS_LOG2 = 20;
 const SLAB_BYTES_LOG2 = SLAB_WORDS_LOG2 + 2;
 
-interface Group {
-  readonly epoch: number;
-  readonly chunks: Int32Array;
-}
-
-interface BankState {
-  readonly bank: RamBank;
-  readonly firstPfn: number;
-  readonly nrPages: number;
-  /** Each entry a group, or a number as above. */
-  top: (Group | number)[];
-}
-
 /** A state of RAM that can be gone back to, and compared with another. */
-export interface MemoryVersion {
-  readonly tops: readonly (readonly (Group | number)[])[];
-}
+export type MemoryVersion = DirectoryVersion;
 
 /** What is known about a page without reading it. */
 export type PageBacking =
@@ -61,15 +33,12 @@ interface Recipe {
   readonly writer: number;
 }
 
-/** The pools that all versions share. */
+/** All that goes from kernel to kernel: the pages, and the pools that all their versions share. */
 interface Store {
-  epoch: number;
+  directory: PageDirectory;
   recipes: Recipe[];
   recipeIndex: Map<string, number>;
   writers: string[];
-  chunkPool: Int32Array;
-  chunkEpochs: Uint32Array;
-  nrChunks: number;
   slabs: Uint32Array[];
   slabBytes: Uint8Array[];
   frameEpochs: Uint32Array;
@@ -77,7 +46,7 @@ interface Store {
   nrFrames: number;
 }
 
-function grown<T extends Int32Array | Uint32Array | Uint16Array>(array: T, length: number): T {
+function grown<T extends Uint32Array | Uint16Array>(array: T, length: number): T {
   const next = new (array.constructor as new (n: number) => T)(Math.max(length, array.length * 2));
   next.set(array);
   return next;
@@ -98,8 +67,6 @@ export class PhysicalMemory {
    */
   generation = 0;
   #store: Store | undefined;
-  readonly #states: BankState[];
-  #last: BankState;
   #writer = 0;
   /** How often the page size changed: tells the fills apart that stand for the memory before. */
   #nrResizes = 0;
@@ -117,25 +84,18 @@ export class PhysicalMemory {
     this.#frameMask = (1 << this.#framesPerSlabShift) - 1;
     this.#wordShift = page.shift - 2;
     this.#scratchPage = new Uint32Array(page.sizeBytes / 4);
-    this.#states = this.banks.map((bank) => {
+    const spans = this.banks.map((bank) => {
       const nrPages = bank.sizeBytes / page.sizeBytes;
       if (!Number.isInteger(nrPages) || nrPages > 0x1_0000_0000) {
         throw new RangeError(`a bank has a whole number of pages, at most 2^32: ${nrPages}`);
       }
-      const groups = Math.ceil(nrPages / GROUP_PAGES);
-      return { bank, firstPfn: bank.base / page.sizeBytes, nrPages, top: new Array<Group | number>(groups).fill(0) };
+      return { firstPfn: bank.base / page.sizeBytes, nrPages };
     });
-    const first = this.#states[0];
-    if (first === undefined) throw new RangeError('a machine needs at least one bank of RAM');
-    this.#last = first;
     this.#store = {
-      epoch: 1,
+      directory: new PageDirectory(spans),
       recipes: [{ fill: ZERO_FILL, writer: 0 }],
       recipeIndex: new Map(),
       writers: ['power-on'],
-      chunkPool: new Int32Array(CHUNK_PAGES * 16),
-      chunkEpochs: new Uint32Array(16),
-      nrChunks: 1,
       slabs: [],
       slabBytes: [],
       frameEpochs: new Uint32Array(256),
@@ -156,7 +116,6 @@ export class PhysicalMemory {
   transfer(): PhysicalMemory {
     const next = new PhysicalMemory(this.page, this.banks);
     next.#store = this.#live;
-    for (const [i, state] of next.#states.entries()) state.top = this.#states[i]!.top;
     this.#store = undefined;
     this.generation++;
     next.generation = this.generation + 1;
@@ -257,60 +216,17 @@ export class PhysicalMemory {
     return this.banks.some((bank) => addr >= bank.base && addr + sizeBytes <= bank.base + bank.sizeBytes);
   }
 
-  #stateOf(addr: number, access: 'read' | 'write'): BankState {
-    const last = this.#last;
-    if (addr >= last.bank.base && addr < last.bank.base + last.bank.sizeBytes) return last;
-    for (const state of this.#states) {
-      if (addr >= state.bank.base && addr < state.bank.base + state.bank.sizeBytes) {
-        this.#last = state;
-        return state;
-      }
-    }
-    if (this.#store === undefined) throw new DeadMachineError('this physical memory');
-    throw new MachineFault(access, addr);
+  /** The span of the directory that a page lies in. @throws MachineFault outside RAM. */
+  #spanOf(pfn: number, access: 'read' | 'write'): DirectorySpan {
+    const span = this.#live.directory.find(pfn);
+    if (span === undefined) throw new MachineFault(access, pfn * this.page.sizeBytes);
+    return span;
   }
 
-  /** The directory entry of a page: 0 zero, negative a recipe, positive a frame. */
-  #entry(state: BankState, index: number): number {
-    const group = state.top[Math.floor(index / GROUP_PAGES)]!;
-    if (typeof group === 'number') return group;
-    const chunk = group.chunks[(index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)]!;
-    if (chunk <= 0) return chunk;
-    return this.#live.chunkPool[chunk * CHUNK_PAGES + (index & (CHUNK_PAGES - 1))]!;
-  }
-
-  #writableGroup(state: BankState, groupIndex: number): Group {
-    const group = state.top[groupIndex]!;
-    const epoch = this.#live.epoch;
-    if (typeof group !== 'number') {
-      if (group.epoch === epoch) return group;
-      const copy = { epoch, chunks: group.chunks.slice() };
-      state.top[groupIndex] = copy;
-      return copy;
-    }
-    const chunks = new Int32Array(GROUP_CHUNKS);
-    if (group !== 0) chunks.fill(group);
-    const fresh = { epoch, chunks };
-    state.top[groupIndex] = fresh;
-    return fresh;
-  }
-
-  /** The pool offset of a chunk's entries, ready to be written. */
-  #writableChunk(group: Group, chunkIndex: number): number {
-    const store = this.#live;
-    const chunk = group.chunks[chunkIndex]!;
-    if (chunk > 0 && store.chunkEpochs[chunk] === store.epoch) return chunk * CHUNK_PAGES;
-    const fresh = store.nrChunks++;
-    if (fresh >= store.chunkEpochs.length) {
-      store.chunkEpochs = grown(store.chunkEpochs, fresh + 1);
-      store.chunkPool = grown(store.chunkPool, store.chunkEpochs.length * CHUNK_PAGES);
-    }
-    store.chunkEpochs[fresh] = store.epoch;
-    const at = fresh * CHUNK_PAGES;
-    if (chunk > 0) store.chunkPool.copyWithin(at, chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
-    else store.chunkPool.fill(chunk, at, at + CHUNK_PAGES);
-    group.chunks[chunkIndex] = fresh;
-    return at;
+  /** What the directory says of a page: 0 zero, negative a recipe, positive a frame. @throws MachineFault outside RAM. */
+  #valueOf(pfn: number): number {
+    const span = this.#spanOf(pfn, 'read');
+    return this.#live.directory.valueAt(span, pfn - span.firstPfn);
   }
 
   #newFrame(): number {
@@ -326,7 +242,7 @@ export class PhysicalMemory {
       store.slabs.push(new Uint32Array(buffer));
       store.slabBytes.push(new Uint8Array(buffer));
     }
-    store.frameEpochs[frame] = store.epoch;
+    store.frameEpochs[frame] = store.directory.epoch;
     store.frameWriters[frame] = this.#writer;
     return frame;
   }
@@ -338,9 +254,7 @@ export class PhysicalMemory {
    * @throws MachineFault outside RAM.
    */
   frameForRead(pfn: Pfn): number {
-    const state = this.#stateOf(pfn * this.page.sizeBytes, 'read');
-    const entry = this.#entry(state, pfn - state.firstPfn);
-    return Math.max(entry, 0);
+    return Math.max(this.#valueOf(pfn), 0);
   }
 
   /**
@@ -349,26 +263,25 @@ export class PhysicalMemory {
    * @throws MachineFault outside RAM.
    */
   frameForWrite(pfn: Pfn): number {
-    const state = this.#stateOf(pfn * this.page.sizeBytes, 'write');
+    const span = this.#spanOf(pfn, 'write');
     const store = this.#live;
-    const index = pfn - state.firstPfn;
-    const group = this.#writableGroup(state, Math.floor(index / GROUP_PAGES));
-    const at = this.#writableChunk(group, (index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1)) + (index & (CHUNK_PAGES - 1));
-    const entry = store.chunkPool[at]!;
-    if (entry > 0 && store.frameEpochs[entry] === store.epoch) {
-      store.frameWriters[entry] = this.#writer;
-      return entry;
+    const { directory } = store;
+    const cell = directory.cellForWrite(span, pfn - span.firstPfn);
+    const value = directory.cellValue(cell);
+    if (value > 0 && store.frameEpochs[value] === directory.epoch) {
+      store.frameWriters[value] = this.#writer;
+      return value;
     }
     const frame = this.#newFrame();
     const words = this.frameWords(frame);
     const offset = this.frameWordOffset(frame);
-    if (entry > 0) {
-      words.set(this.#frameContent(entry), offset);
+    if (value > 0) {
+      words.set(this.#frameContent(value), offset);
       this.generation++;
-    } else if (entry < 0) {
-      generatePage(store.recipes[-entry]!.fill, pfn, words.subarray(offset, offset + this.page.sizeBytes / 4));
+    } else if (value < 0) {
+      generatePage(store.recipes[-value]!.fill, pfn, words.subarray(offset, offset + this.page.sizeBytes / 4));
     }
-    store.chunkPool[at] = frame;
+    directory.setCell(cell, frame);
     return frame;
   }
 
@@ -407,10 +320,9 @@ export class PhysicalMemory {
 
   /** The page as 32-bit words: the frame itself, or a scratch array that the next call overwrites. Read only. */
   pageWords(pfn: Pfn): Uint32Array {
-    const state = this.#stateOf(pfn * this.page.sizeBytes, 'read');
-    const entry = this.#entry(state, pfn - state.firstPfn);
-    if (entry > 0) return this.#frameContent(entry);
-    generatePage(this.#live.recipes[-entry]!.fill, pfn, this.#scratchPage);
+    const value = this.#valueOf(pfn);
+    if (value > 0) return this.#frameContent(value);
+    generatePage(this.#live.recipes[-value]!.fill, pfn, this.#scratchPage);
     return this.#scratchPage;
   }
 
@@ -540,51 +452,20 @@ export class PhysicalMemory {
    */
   fillPages(start: Pfn, nrPages: number, fill: Fill): void {
     if (nrPages <= 0) return;
-    const state = this.#stateOf(start * this.page.sizeBytes, 'write');
-    const first = start - state.firstPfn;
-    const end = first + nrPages;
-    if (end > state.nrPages) throw new MachineFault('write', state.bank.base + state.bank.sizeBytes);
-    const entry = this.#recipe(fill);
-    const store = this.#live;
-    let index = first;
-    while (index < end) {
-      const groupIndex = Math.floor(index / GROUP_PAGES);
-      const groupStart = groupIndex * GROUP_PAGES;
-      if (index === groupStart && end - index >= Math.min(GROUP_PAGES, state.nrPages - groupStart)) {
-        if (typeof state.top[groupIndex] !== 'number') this.generation++;
-        state.top[groupIndex] = entry;
-        index = groupStart + GROUP_PAGES;
-        continue;
-      }
-      const group = this.#writableGroup(state, groupIndex);
-      const groupEnd = Math.min(end, groupStart + GROUP_PAGES);
-      while (index < groupEnd) {
-        const chunkIndex = (index >>> CHUNK_SHIFT) & (GROUP_CHUNKS - 1);
-        const inChunk = index & (CHUNK_PAGES - 1);
-        const count = Math.min(CHUNK_PAGES - inChunk, groupEnd - index);
-        const chunk = group.chunks[chunkIndex]!;
-        if (count === CHUNK_PAGES) {
-          if (chunk > 0) this.generation++;
-          group.chunks[chunkIndex] = entry;
-        } else if (chunk !== entry) {
-          const at = this.#writableChunk(group, chunkIndex) + inChunk;
-          for (let i = at; i < at + count; i++) {
-            if (store.chunkPool[i]! > 0) this.generation++;
-            store.chunkPool[i] = entry;
-          }
-        }
-        index += count;
-      }
+    const span = this.#spanOf(start, 'write');
+    const first = start - span.firstPfn;
+    if (first + nrPages > span.nrPages) {
+      throw new MachineFault('write', (span.firstPfn + span.nrPages) * this.page.sizeBytes);
     }
+    if (this.#live.directory.fill(span, first, first + nrPages, this.#recipe(fill))) this.generation++;
   }
 
   /** What backs a page, and who wrote it last. @throws MachineFault outside RAM. */
   backing(pfn: Pfn): PageBacking {
-    const state = this.#stateOf(pfn * this.page.sizeBytes, 'read');
+    const value = this.#valueOf(pfn);
     const store = this.#live;
-    const entry = this.#entry(state, pfn - state.firstPfn);
-    if (entry > 0) return { kind: 'frame', frame: entry, writer: store.writers[store.frameWriters[entry]!]! };
-    const recipe = store.recipes[-entry]!;
+    if (value > 0) return { kind: 'frame', frame: value, writer: store.writers[store.frameWriters[value]!]! };
+    const recipe = store.recipes[-value]!;
     return { kind: 'fill', fill: recipe.fill, writer: store.writers[recipe.writer]! };
   }
 
@@ -600,75 +481,32 @@ export class PhysicalMemory {
   }
 
   /** Every page that has a frame (was written byte-wise), ascending: what an image must carry beside the fills. */
-  *writtenPages(): Generator<Pfn> {
-    for (const state of this.#states) {
-      for (let g = 0; g < state.top.length; g++) {
-        const group = state.top[g]!;
-        if (typeof group === 'number') continue;
-        for (let c = 0; c < GROUP_CHUNKS; c++) {
-          const chunk = group.chunks[c]!;
-          if (chunk <= 0) continue;
-          for (let p = 0; p < CHUNK_PAGES; p++) {
-            if (this.#live.chunkPool[chunk * CHUNK_PAGES + p]! > 0) {
-              yield (state.firstPfn + g * GROUP_PAGES + c * CHUNK_PAGES + p) as Pfn;
-            }
-          }
-        }
-      }
-    }
+  writtenPages(): Generator<Pfn> {
+    return this.#live.directory.pagesAboveZero();
   }
 
   /** Bytes of memory that frames and directories take: what khosim itself spends. */
   get committedBytes(): number {
     const store = this.#live;
-    return store.slabs.length * 2 ** SLAB_BYTES_LOG2 + store.chunkPool.byteLength;
+    return store.slabs.length * 2 ** SLAB_BYTES_LOG2 + store.directory.committedBytes;
   }
 
   // --- versions --------------------------------------------------------------------------------------------------
 
   /** Remembers the present state. Costs a copy of the top-level directory; later writes copy what they touch. */
   mark(): MemoryVersion {
-    this.#live.epoch++;
     this.generation++;
-    return { tops: this.#states.map((state) => state.top.slice()) };
+    return this.#live.directory.mark();
   }
 
   /** Goes back to a version that `mark` gave, as often as wanted, and forwards again. */
   restore(version: MemoryVersion): void {
-    this.#live.epoch++;
     this.generation++;
-    for (const [i, state] of this.#states.entries()) state.top = version.tops[i]!.slice();
+    this.#live.directory.restore(version);
   }
 
   /** The pages whose backing differs between two versions, ascending. A page written with equal bytes counts. */
   changedPages(before: MemoryVersion, after: MemoryVersion): Pfn[] {
-    const out: Pfn[] = [];
-    for (const [b, state] of this.#states.entries()) {
-      const a = before.tops[b]!;
-      const z = after.tops[b]!;
-      for (let g = 0; g < a.length; g++) {
-        if (a[g] === z[g]) continue;
-        for (let c = 0; c < GROUP_CHUNKS; c++) {
-          const from = groupEntry(a[g]!, c);
-          const to = groupEntry(z[g]!, c);
-          if (from === to) continue;
-          for (let p = 0; p < CHUNK_PAGES; p++) {
-            const index = g * GROUP_PAGES + c * CHUNK_PAGES + p;
-            if (index < state.nrPages && this.#chunkEntry(from, p) !== this.#chunkEntry(to, p)) {
-              out.push((state.firstPfn + index) as Pfn);
-            }
-          }
-        }
-      }
-    }
-    return out;
+    return this.#live.directory.changedPages(before, after);
   }
-
-  #chunkEntry(chunk: number, page: number): number {
-    return chunk > 0 ? this.#live.chunkPool[chunk * CHUNK_PAGES + page]! : chunk;
-  }
-}
-
-function groupEntry(group: Group | number, chunk: number): number {
-  return typeof group === 'number' ? group : group.chunks[chunk]!;
 }
