@@ -298,19 +298,24 @@ export class PageDirectory {
     return [from, from + CHUNK_PAGES];
   }
 
-  /** Every page that has a number above 0, ascending. */
-  *pagesAboveZero(): Generator<Pfn> {
+  /** All pages, ascending: stretches of one number of at most 0, and pages with a number of their own one by one. */
+  *valueRuns(): Generator<{ readonly start: Pfn; readonly nrPages: number; readonly value: number }> {
     for (const span of this.spans) {
-      for (const [g, group] of span.top.entries()) {
-        if (typeof group === 'number') continue;
-        for (const [c, chunk] of group.chunks.entries()) {
-          for (let p = 0; chunk > 0 && p < CHUNK_PAGES; p++) {
-            if (this.cellValue((chunk << CHUNK_SHIFT) | p) <= 0) continue;
-            yield (span.firstPfn + g * GROUP_PAGES + c * CHUNK_PAGES + p) as Pfn;
-          }
-        }
+      for (let index = 0; index < span.nrPages; ) {
+        const start = index;
+        const value = this.valueAt(span, index);
+        do index = this.pieceAround(span, index)[1];
+        while (value <= 0 && index < span.nrPages && this.valueAt(span, index) === value);
+        const end = Math.min(index, span.nrPages);
+        yield { start: (span.firstPfn + start) as Pfn, nrPages: end - start, value };
+        index = end;
       }
     }
+  }
+
+  /** Every page that has a number above 0, ascending. */
+  *pagesAboveZero(): Generator<Pfn> {
+    for (const { start, value } of this.valueRuns()) if (value > 0) yield start;
   }
 
   /** Bytes that groups and chunks take: what has been spent beside the top level. */

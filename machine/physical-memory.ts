@@ -159,40 +159,8 @@ export class PhysicalMemory {
 
   /** All of RAM but what nobody wrote since power-on: stretches of one fill, and written pages one by one. */
   *#backingRuns(): Generator<{ readonly start: number; readonly nrPages: number; readonly backing: PageBacking }> {
-    for (const state of this.#states) {
-      let open = { start: 0, end: 0, entry: 0 };
-      const closed = () => {
-        const { start, end, entry } = open;
-        if (entry === 0 || start === end) return [];
-        const first = state.firstPfn + start;
-        return [{ start: first, nrPages: end - start, backing: this.backing(first as Pfn) }];
-      };
-      for (const [start, end, entry] of this.#entryRuns(state)) {
-        if (entry === open.entry && entry <= 0) open.end = end;
-        else {
-          yield* closed();
-          open = { start, end, entry };
-        }
-      }
-      yield* closed();
-    }
-  }
-
-  /** [first, end, entry] over the pages of a bank; written pages one by one. */
-  *#entryRuns(state: BankState): Generator<readonly [number, number, number]> {
-    for (const [g, group] of state.top.entries()) {
-      const groupStart = g * GROUP_PAGES;
-      const groupEnd = Math.min(groupStart + GROUP_PAGES, state.nrPages);
-      if (typeof group === 'number') {
-        yield [groupStart, groupEnd, group];
-        continue;
-      }
-      for (let start = groupStart; start < groupEnd; start += CHUNK_PAGES) {
-        const chunk = group.chunks[(start - groupStart) >>> CHUNK_SHIFT] as number;
-        const end = Math.min(start + CHUNK_PAGES, groupEnd);
-        if (chunk <= 0) yield [start, end, chunk];
-        else for (let at = start; at < end; at++) yield [at, at + 1, this.#chunkEntry(chunk, at - start)];
-      }
+    for (const { start, nrPages, value } of this.#live.directory.valueRuns()) {
+      if (value !== 0) yield { start, nrPages, backing: this.backing(start) };
     }
   }
 

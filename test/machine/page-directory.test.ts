@@ -128,6 +128,29 @@ describe('a page directory', () => {
     );
   });
 
+  test('lists all pages as runs of one number, those with a number of their own one by one', () => {
+    fc.assert(
+      fc.property(steps, (steps) => {
+        const { directory, model } = play(steps);
+        const values = new Map<number, number>();
+        const runs = [...directory.valueRuns()];
+        for (const { start, nrPages, value } of runs) {
+          if (value > 0) expect(nrPages).toBe(1);
+          for (let pfn: number = start; pfn < start + nrPages; pfn++) values.set(pfn, value);
+        }
+        const expected = SPANS.flatMap(({ firstPfn }, s) =>
+          (model.arrays[s] as number[]).map((value, i) => `${firstPfn + i}:${value}`),
+        );
+        expect([...values].map(([pfn, value]) => `${pfn}:${value}`).join() === expected.join()).toBe(true);
+        for (const [i, run] of runs.entries()) {
+          const next = runs[i + 1];
+          if (next?.value === run.value && run.value <= 0) expect(next.start).not.toBe(run.start + run.nrPages);
+        }
+      }),
+      { numRuns: 12, seed: 5 },
+    );
+  });
+
   test('tells which pages differ between two versions', () => {
     fc.assert(
       fc.property(steps, steps, (before, after) => {
