@@ -20,6 +20,7 @@ const WITHOUT_END = [
   'memoryless-node',
   'node-points-to-itself',
   'order-31-overflow',
+  'other-page-size',
   'scratch-too-small',
   'stray-bit',
   'wide-key',
