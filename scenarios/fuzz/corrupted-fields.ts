@@ -114,6 +114,8 @@ export function corruptedField({ spec, target, offset }: AppliedCorruption, wasT
         follows: offset < target.before.length ? new Set<Consequence>(['client']) : WALKED,
         ...(spec.name === undefined ? {} : { client: spec.name }),
       };
+    case 'bitmap':
+      return { field: 'bit of a bitmap', follows: WALKED };
     case 'tree-leaf':
       if (wasTree) return { field: 'bit of a leaf', follows: WALKED };
       return { field: `chunk: ${chunkField(offset)}`, follows: WALKED };

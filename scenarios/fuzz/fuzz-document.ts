@@ -1,4 +1,5 @@
 import { FAULT_SITES } from '../../kernel/fault-sites.ts';
+import { STALE_MEMORY } from '../run/stale.ts';
 import { KNOWN_BUGS } from './known-bugs.ts';
 
 const INTRODUCTION = `# What khosim fuzz looks for
@@ -41,6 +42,15 @@ export function fuzzDocument(): string {
     '| site | what fails | what must follow |',
     '|---|---|---|',
     ...sites,
+    '',
+    '## Lost writes',
+    '',
+    'What a scenario may name in `corrupt: { what: TARGET, stale: true }`. Whatever the old kernel writes to it from that step on stays',
+    'in a cache: it sees its own writes, and the next kernel finds what was in RAM before.',
+    '',
+    '| target | what is lost | what must follow |',
+    '|---|---|---|',
+    ...STALE_MEMORY.map(({ what, lost, follows }) => `| \`${what}\` | ${lost} | ${follows} |`),
     '',
   ].join('\n');
 }

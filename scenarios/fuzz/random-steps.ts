@@ -223,7 +223,9 @@ const AIMS: readonly [Aim, ...Aim[]] = [
 /** Bytes that a write that never arrived leaves in a fresh page. */
 const NOTHING = '00 00 00 00 00 00 00 00';
 
-const IN_MEMORY = CORRUPT_TARGETS.filter((what) => what !== 'subtree' && !what.startsWith('handoff'));
+const IN_MEMORY = CORRUPT_TARGETS.filter(
+  (what) => what !== 'subtree' && what !== 'bitmap' && !what.startsWith('handoff'),
+);
 const BOOT_VALUES = CORRUPT_TARGETS.filter((what) => what.startsWith('handoff'));
 
 /** Where in its target: mostly at the front, where headers and pointers are. */

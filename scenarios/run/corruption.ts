@@ -1,7 +1,15 @@
-import { type BootHandoff, type Machine, type PhysAddr, type PhysicalMemory, physAddr } from '../../machine/index.ts';
+import {
+  type BootHandoff,
+  type Machine,
+  type MemoryVersion,
+  type PhysAddr,
+  type PhysicalMemory,
+  physAddr,
+} from '../../machine/index.ts';
 import { hexToBytes } from './bytes.ts';
 import { ImpossibleStep } from './placement.ts';
 import type { CorruptSpec } from './schema.ts';
+import { bytesAsOf } from './stale.ts';
 
 /** What the old kernel left, as far as a corruption needs to find its target. */
 export interface LeftBehind {
@@ -12,6 +20,15 @@ export interface LeftBehind {
   /** Where the table of each session's files begins, 0 for a session without. */
   readonly sessionFiles: readonly { readonly name: string; readonly phys: number }[];
   readonly subtrees: readonly { readonly name: string; readonly phys: number; readonly sizeBytes: number }[];
+  /** The first bitmap of a chunk list; undefined for a tree. */
+  readonly bitmap: Target | undefined;
+}
+
+/** A change that is to be made at the next jump. */
+export interface PendingCorruption {
+  readonly spec: CorruptSpec;
+  /** For what is to be stale: RAM as it was at the step. */
+  readonly asOf?: { readonly version: MemoryVersion };
 }
 
 /** A change that was made, and what was there before. */
@@ -38,7 +55,7 @@ interface Target {
 export function applyCorruption(
   machine: Machine,
   handoff: BootHandoff | undefined,
-  spec: CorruptSpec,
+  { spec, asOf }: PendingCorruption,
   left: LeftBehind,
 ): AppliedCorruption {
   if (handoff === undefined) throw new ImpossibleStep('there is no handover to corrupt: the old kernel passed none');
@@ -57,6 +74,13 @@ export function applyCorruption(
     return { spec, target: applied, offset: replaceText(memory, target, spec.replace, spec) };
   }
   const phys = (target.phys + (spec.offset ?? 0)) as PhysAddr;
+  if (asOf !== undefined) {
+    // Up to 7.0 nobody says how long a blob is.
+    const sizeBytes = spec.size ?? (target.sizeBytes || memory.page.sizeBytes) - (spec.offset ?? 0);
+    if (sizeBytes <= 0 || !memory.contains(phys, sizeBytes)) throw new ImpossibleStep('no such bytes of it are in RAM');
+    memory.writeBytes(phys, bytesAsOf(memory, asOf.version, phys, sizeBytes));
+    return { spec, target: applied, offset: spec.offset ?? 0 };
+  }
   const fresh = freshBytes(memory, spec, left);
   if (!memory.contains(phys, fresh?.length ?? 1)) throw new ImpossibleStep('the corruption leaves RAM');
   const bytes = fresh ?? Uint8Array.of(memory.readU8(phys) ^ 1);
@@ -101,6 +125,10 @@ function targetOf(memory: PhysicalMemory, handoff: BootHandoff, spec: CorruptSpe
       if (phys === 0) throw new ImpossibleStep(`the handover has no files of a session '${spec.name}'`);
       return { phys, sizeBytes: pageBytes };
     }
+    case 'bitmap':
+      if (left.bitmap === undefined)
+        throw new ImpossibleStep('the handover has no bitmap', 'chunk lists have: up to 7.0');
+      return left.bitmap;
     case 'tree-root':
     case 'chunk':
       return { phys: left.map, sizeBytes: pageBytes };

@@ -1,10 +1,20 @@
+import { type ChunkListContract, CompiledAbi } from '../../kernel/abi/contract.ts';
 import { EADDRNOTAVAIL, ENOENT, type Errno, errnoName, isErrno } from '../../kernel/errno.ts';
 import { TaskBlocked } from '../../kernel/failure.ts';
 import { fdtViewAt } from '../../kernel/kho/fdt-view.ts';
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
 import { mapOf } from '../../kernel/kho/root-fdt.ts';
 import { PageFlag } from '../../kernel/mm/page-states.ts';
-import { type BootHandoff, type Machine, MachineFault, type Pfn, type PhysAddr, pfnOf } from '../../machine/index.ts';
+import {
+  type BootHandoff,
+  type Machine,
+  MachineFault,
+  type PageSize,
+  type Pfn,
+  type PhysAddr,
+  type PhysicalMemory,
+  pfnOf,
+} from '../../machine/index.ts';
 import { MEMBLOCK_RSRV_NOINIT } from '../../machine/memblock/flags.ts';
 import { NO_REGION } from '../../machine/memblock/region-table.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
@@ -145,8 +155,17 @@ function leftBehind(
 ): LeftBehind {
   const { release, page, control } = entry.kernel.context;
   const map = handoff === undefined ? 0 : (mapOf(fdtViewAt(memory, handoff.fdt.phys), release.root) ?? 0);
+  const bitmap = release.map.format === 'chunk-list' ? firstBitmap(memory, release.map, page, map) : undefined;
   const depth = release.map.format === 'radix-tree' ? radixGeometry(page, release.map).depth : 1;
-  return { map, depth, subtrees: control.state.subtreesOut, sessionFiles };
+  return { map, depth, subtrees: control.state.subtreesOut, sessionFiles, bitmap };
+}
+
+/** Where the first bitmap of a chunk list is; undefined for an empty one. */
+function firstBitmap(memory: PhysicalMemory, contract: ChunkListContract, page: PageSize, chunk: number) {
+  if (chunk === 0) return undefined;
+  const abi = new CompiledAbi([contract], page);
+  const phys = abi.struct('khoser_mem_chunk').get(memory, chunk as PhysAddr, 'bitmaps.bitmap', 0);
+  return phys === 0 ? undefined : { phys, sizeBytes: abi.constant('map', 'BITMAP_BYTES') };
 }
 
 /** In the new kernel: the checks look, clients restore, the checks look again. */

@@ -4,7 +4,7 @@ import type { InputMessage } from '../input-error.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { nearest } from './nearest.ts';
 
-import type { ExpectSpec, FoliosSpec, StepSpec } from './schema.ts';
+import type { CorruptSpec, ExpectSpec, FoliosSpec, StepSpec } from './schema.ts';
 
 /*
  * What a scenario file says that cannot be, though each value by itself may: found before anything runs. What depends
@@ -118,11 +118,24 @@ class Checker {
         if (spec.corrupt.name === undefined) this.#say(path, 'whose files? give the session’s name');
         else this.#known(path, spec.corrupt.name, this.#sessions);
       }
+      this.#stale(path, spec.corrupt);
       if (spec.corrupt.what.startsWith('handoff') && spec.corrupt.value === undefined) {
         this.#say(path, 'a handoff number needs a value');
       }
     }
     if (spec.kexec !== undefined) this.#kexec(path, spec);
+  }
+
+  #stale(path: readonly (string | number)[], spec: CorruptSpec): void {
+    const { stale, size, bytes, pointer, times, value, replace, what } = spec;
+    if (stale === undefined) {
+      if (size !== undefined) this.#say([...path, 'size'], 'a size is that of what is stale', 'add stale: true');
+      return;
+    }
+    if (what.startsWith('handoff')) this.#say([...path, 'stale'], 'numbers of the handoff are in no memory');
+    if ([bytes, pointer, times, value, replace].some((each) => each !== undefined)) {
+      this.#say(path, 'stale memory holds what it held before, and nothing that the file says');
+    }
   }
 
   #folios(path: readonly (string | number)[], folios: FoliosSpec): void {

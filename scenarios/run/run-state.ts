@@ -4,13 +4,12 @@ import type { VmallocArea } from '../../kernel/mm/vmalloc-area.ts';
 import { type Machine, type PageSize, type Pfn, type PhysAddr, physOf, Random } from '../../machine/index.ts';
 import { hex } from '../../machine/units.ts';
 import { PageRanges } from '../check/ranges.ts';
-import type { AppliedCorruption } from './corruption.ts';
+import type { AppliedCorruption, PendingCorruption } from './corruption.ts';
 import { emptyLedger, type KernelLedger, ObjectLedger } from './ledger.ts';
 import type { Scenario, ScenarioStep } from './load.ts';
 import { pageSizesUsed } from './machine-plan.ts';
 import type { RunObserver } from './observer.ts';
 import type { CheckResult, ObjectResult, Outcome, StepResult } from './result.ts';
-import type { CorruptSpec } from './schema.ts';
 import type { BookedSession, SessionBook } from './session-book.ts';
 import type { BootRequest, SimulatedKernel } from './simulator.ts';
 import type { BookedSubtree } from './subtrees.ts';
@@ -83,7 +82,7 @@ export class RunState {
   /** Where the present kernel keeps the descriptors of those that it preserves. */
   readonly vmallocBlobs = new Map<string, PhysAddr>();
   /** What the next jump is to find changed. */
-  readonly corruptions: CorruptSpec[] = [];
+  readonly corruptions: PendingCorruption[] = [];
   /** What jumps so far found changed. */
   readonly corrupted: AppliedCorruption[] = [];
   /** Failures that are armed before the next kernel starts. */

@@ -227,7 +227,9 @@ function perform(
   if (spec.write !== undefined) return write(run, spec.write, true);
   if (spec.damage !== undefined) return write(run, spec.damage, false);
   if (spec.corrupt !== undefined) {
-    run.corruptions.push(spec.corrupt);
+    // Applied at the next jump, which is this kernel's: RAM has its pages until then.
+    const asOf = { version: run.kernel.context.memory.mark() };
+    run.corruptions.push({ spec: spec.corrupt, ...(spec.corrupt.stale === true ? { asOf } : {}) });
     return 0;
   }
   if (spec.fault !== undefined) {

@@ -213,6 +213,7 @@ export const CORRUPT_TARGETS = [
   'tree-leaf',
   'scratch-array',
   'chunk',
+  'bitmap',
   'subtree',
   'session-files',
   'handoff-fdt',
@@ -233,6 +234,11 @@ const corrupt = z.strictObject({
     .describe('in place of bytes: the address of this page (tree-node: of the same level)'),
   times: z.number().int().min(1).max(8192).optional().describe('so often, one behind the other (1)'),
   value: quantity.optional().describe('of a handoff number'),
+  stale: z
+    .literal(true)
+    .optional()
+    .describe('in place of bytes: what is written to it from this step on, until the jump, never reaches RAM'),
+  size: quantity.optional().describe('bytes that are stale, from the offset on: a cache line, say (all of it)'),
   replace: z.string().optional().describe('text to look for in it, first place; `bytes` or `with` take its place'),
   with: z.string().optional(),
 });

@@ -287,7 +287,7 @@ const DRAWN = [
   'add subtree',
   'remove subtree',
   ...FAULT_SITES.map(({ site }) => `fault: ${site}`),
-  ...CORRUPT_TARGETS.map((what) => `corrupt: ${what}`),
+  ...CORRUPT_TARGETS.filter((what) => what !== 'bitmap').map((what) => `corrupt: ${what}`),
   'corrupt: a write that is lost',
   'damage',
   'preserve twice',
