@@ -9,7 +9,6 @@ const MIN_ORDERS = 13;
 const TABLE_AFTER = 16;
 /** The table of all trees that have none of their own: nothing is known. Never written, so it takes no memory. */
 const NOTHING_KNOWN = new Int32Array(2 << MAX_LEAVES_LOG2);
-const NONE = new Int32Array(0);
 
 /**
  * Where in RAM a leaf lies, by its number: what is left of a key without the bits that choose among the keys of a leaf,
@@ -38,19 +37,13 @@ export class LeafPlaces {
   readonly #orderOfBit32: number;
   readonly #frameWordsLog2: number;
   /** The leaves whose places are known. */
-  #known: Int32Array = NONE;
-  #nrKnown = 0;
+  readonly #known: number[] = [];
   #met = 0;
 
   constructor(memory: PhysicalMemory, geometry: RadixGeometry) {
     const { page, bitmapLog2 } = geometry;
     const endOfRam = Math.ceil(Math.max(...memory.banks.map((bank) => bank.base + bank.sizeBytes)) / page.sizeBytes);
-    const pfnLimit = Math.min(
-      2 ** 32,
-      2 ** (bitmapLog2 + MAX_LEAVES_LOG2),
-      2 ** (page.physBits - page.shift),
-      endOfRam,
-    );
+    const pfnLimit = Math.min(2 ** 31 - 1, 2 ** (bitmapLog2 + MAX_LEAVES_LOG2), endOfRam);
     const leavesLog2 = Math.ceil(Math.log2(Math.max(1, pfnLimit / 2 ** bitmapLog2)));
     this.#orderOfBit32 = page.physBits - page.shift - 32;
     const maxOrder = Math.min(this.#orderOfBit32, Math.max(MIN_ORDERS, leavesLog2));
@@ -61,35 +54,31 @@ export class LeafPlaces {
     this.#frameWordsLog2 = page.shift - 2;
   }
 
-  /** The number of the leaf that a key, given as signed halves, belongs into; -1 where it has none. */
+  /** The number of the leaf that a key, given as signed halves, belongs into; 0 where it has none. */
   leafOf(keyLo: number, keyHi: number): number {
-    if (keyHi <= 0 || (keyHi & (keyHi - 1)) !== 0) return -1;
+    if ((keyHi & (keyHi - 1)) !== 0) return 0;
     const order = this.#orderOfBit32 - (31 - Math.clz32(keyHi));
-    if (order < 0 || order > this.maxOrder || (keyLo >>> 0) * 2 ** order >= this.pfnLimit) return -1;
+    if (order < 0 || order > this.maxOrder || keyLo >>> 0 > (this.pfnLimit - 1) >> order) return 0;
     return (1 << (this.maxOrder - order)) + (keyLo >>> this.#bitmapLog2);
   }
 
-  /** A frame behind the first 2^31 words of memory is not remembered. */
+  /**
+   * Notes the place of a leaf that was not known. One without a number, or in a frame behind the first 2^31 words of
+   * memory, stays unknown.
+   */
   remember(leaf: number, frame: number): void {
-    if (frame >= 2 ** 31 / (1 << this.#frameWordsLog2)) return;
+    if (leaf === 0 || frame >= 2 ** 31 / (1 << this.#frameWordsLog2)) return;
     if (this.places === NOTHING_KNOWN) {
       if (++this.#met < TABLE_AFTER) return;
       this.places = new Int32Array(2 << this.maxOrder);
     }
-    const known = this.places[leaf] !== 0;
     this.places[leaf] = frame << this.#frameWordsLog2;
-    if (known) return;
-    if (this.#nrKnown === this.#known.length) {
-      const next = new Int32Array(Math.max(16, 2 * this.#nrKnown));
-      next.set(this.#known);
-      this.#known = next;
-    }
-    this.#known[this.#nrKnown++] = leaf;
+    this.#known.push(leaf);
   }
 
   /** Forgets every place, at the price of those that were known. */
   forget(): void {
-    for (let i = 0; i < this.#nrKnown; i++) this.places[this.#known[i] as number] = 0;
-    this.#nrKnown = 0;
+    for (const leaf of this.#known) this.places[leaf] = 0;
+    this.#known.length = 0;
   }
 }

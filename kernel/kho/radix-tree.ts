@@ -14,7 +14,7 @@ import {
   RadixWalk,
 } from './radix-walk.ts';
 import { TableLinks } from './table-links.ts';
-import { fls64, shl64, u64Of } from './u64.ts';
+import { fls64, shl64, type U64, u64Of } from './u64.ts';
 
 /**
  * Where a tree gets its pages. Neither call may change any page but the one it is about: the tree keeps what it knows
@@ -39,7 +39,7 @@ export interface RadixTreeOptions {
   /** An insert that runs out of memory frees what it made, and leaves the entry that leads there (patches before the merge). */
   readonly leavesDanglingEntry?: boolean;
   readonly translate?: PointerTranslation;
-  /** Bound of a walk, DEFAULT_WALK_STEPS unless given. */
+  /** Bound of a walk and of a destruction, DEFAULT_WALK_STEPS unless given. */
   readonly maxWalkSteps?: number;
   /** The names under which WARNs are printed. */
   readonly functionNames?: { readonly add: string; readonly del: string; readonly walk: string };
@@ -63,16 +63,13 @@ const NO_WORDS = new Uint32Array(0);
 
 const FUNCTION_NAMES = { add: 'kho_radix_add_key', del: 'kho_radix_del_key', walk: 'kho_radix_walk_tree' };
 
-/** Pages that `destroy` gives back before it is taken to hang. */
-const MAX_DESTROYED_NODES = 2 ** 22;
-
 /**
  * The radix tree in simulated RAM, literally as the kernel keeps it: insert makes missing tables on the way down,
  * delete clears a bit and never frees a page, nothing is validated.
  *
  * For speed it remembers in which frame the leaf of a key prefix lies, so that runs of neighbours and scattered keys
- * alike touch one word; and beside that the leaf used last, for keys of any kind. What it remembers counts only while
- * `memory.generation` stands still.
+ * alike touch one word; and beside that it keeps a leaf in hand, for keys of any kind. What it remembers counts only
+ * while `memory.generation` stands still.
  */
 export class RadixTree implements OutgoingMap {
   readonly kind = 'radix-tree';
@@ -87,19 +84,20 @@ export class RadixTree implements OutgoingMap {
   readonly #names: typeof FUNCTION_NAMES;
   readonly #links: TableLinks;
   #root: PhysAddr | undefined;
-  #destroyed = 0;
+  #destroyedWords = 0;
 
   // What is known holds while the memory's generation is this one.
   #generation = -1;
   readonly #leaves: LeafPlaces;
 
-  // The leaf used last: the key bits above its own, and where its bits are.
-  #lastLeaf = -1;
-  #previousLeaf = -1;
-  #lastKeyHi = 0;
-  #lastKeyLo = -1;
-  #lastWords: Uint32Array = NO_WORDS;
-  #lastOffset = 0;
+  // The leaf in hand: its number if it has one, the bits of its keys above its own, and where its bits are.
+  #heldLeaf = 0;
+  #heldKeyHi = 0;
+  #heldKeyLo = 0;
+  #heldWords: Uint32Array = NO_WORDS;
+  #heldOffset = 0;
+  /** The leaf met last that was not in hand. */
+  #previousLeaf = 0;
 
   // Copies for the hot path. They start with a value of their kind, so that V8 knows it and checks nothing.
   readonly #bitmapLog2: number = 0;
@@ -166,9 +164,9 @@ export class RadixTree implements OutgoingMap {
     if (pfn < this.#pfnLimit && order <= this.#maxNumberedOrder && this.#memory.generation === this.#generation) {
       const keyLo = pfn >> order;
       const leaf = ((1 << (this.#maxNumberedOrder - order)) + (keyLo >>> this.#bitmapLog2)) | 0;
-      if (leaf === this.#lastLeaf) {
-        const words = this.#lastWords;
-        const at = this.#lastOffset | ((keyLo & this.#bitmapMask) >>> 5);
+      if (leaf === this.#heldLeaf) {
+        const words = this.#heldWords;
+        const at = this.#heldOffset | ((keyLo & this.#bitmapMask) >>> 5);
         words[at] = (words[at] as number) | (1 << keyLo);
         return 0;
       }
@@ -178,8 +176,8 @@ export class RadixTree implements OutgoingMap {
         const at = (place & SLAB_MASK) | ((keyLo & this.#bitmapMask) >>> 5);
         words[at] = (words[at] as number) | (1 << keyLo);
         // A leaf met twice running is likely to be met again.
-        if (leaf === this.#previousLeaf) this.#makeLast(keyLo, order, place, leaf);
-        else this.#previousLeaf = leaf;
+        if (leaf === this.#previousLeaf) this.#take(keyLo, this.#markerHi(order), leaf, words, place & SLAB_MASK);
+        this.#previousLeaf = leaf;
         return 0;
       }
     }
@@ -187,10 +185,14 @@ export class RadixTree implements OutgoingMap {
   }
 
   #preserveByKey(pfn: number, order: number): 0 | Errno {
-    const { lo, hi } = u64Of(pfn);
-    const phys = shl64(lo, hi, this.geometry.page.shift);
-    const key = encodeKey(this.geometry, phys.lo, phys.hi, order);
+    const key = this.#keyOf(pfn, order);
     return this.addKey(key.lo, key.hi);
+  }
+
+  /** Clears the bit of a block's key; a WARN when there is no leaf for it. */
+  unpreserve(pfn: Pfn, order: Order): void {
+    const key = this.#keyOf(pfn, order);
+    this.delKey(key.lo, key.hi);
   }
 
   /**
@@ -206,100 +208,87 @@ export class RadixTree implements OutgoingMap {
     const blockPages = 2 ** order;
     const leafKeys = this.#bitmapMask + 1;
     for (let done = 0; done < count; ) {
-      const at = (pfn + done * blockPages) as Pfn;
+      const at = pfn + done * blockPages;
       const { lo, hi } = this.#keyOf(at, order);
       const err = this.addKey(lo, hi);
       if (err !== 0) return err;
       const bit = lo & this.#bitmapMask;
       let nrKeys = Math.min(count - done, leafKeys - bit);
-      // Beyond all addresses keys are no neighbours any more, and a leaf outside whole pages is not kept in hand.
+      // Where addresses wrap keys are no neighbours any more, and a leaf outside whole pages is not kept in hand.
       const last = this.#keyOf(at + (nrKeys - 1) * blockPages, order);
-      if (last.hi !== hi || last.lo !== lo + nrKeys - 1 || !this.#inLastLeaf(lo | 0, hi | 0)) nrKeys = 1;
-      else fillBits(this.#lastWords, this.#lastOffset, bit, bit + nrKeys);
+      if (last.lo !== lo + nrKeys - 1 || !this.#inHand(lo | 0, hi | 0)) nrKeys = 1;
+      else fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
       done += nrKeys;
     }
     return 0;
   }
 
-  #keyOf(pfn: number, order: number) {
-    const phys = this.#physOf(pfn);
-    return encodeKey(this.geometry, phys.lo, phys.hi, order);
-  }
-
-  /** Clears the bit of a block's key; a WARN when there is no leaf for it. */
-  unpreserve(pfn: Pfn, order: Order): void {
-    if (pfn < this.#pfnLimit && order <= this.#maxNumberedOrder && this.#memory.generation === this.#generation) {
-      const keyLo = pfn >> order;
-      const leaf = (1 << (this.#maxNumberedOrder - order)) + (keyLo >>> this.#bitmapLog2);
-      const place = this.#places[leaf | 0] as number;
-      if (place > 0) {
-        const words = this.#slabs[place >>> SLAB_SHIFT] as Uint32Array;
-        const at = (place & SLAB_MASK) | ((keyLo & this.#bitmapMask) >>> 5);
-        words[at] = (words[at] as number) & ~(1 << keyLo);
-        return;
-      }
-    }
-    const key = this.#keyOf(pfn, order);
-    this.delKey(key.lo, key.hi);
-  }
-
-  #physOf(pfn: number) {
+  #keyOf(pfn: number, order: number): U64 {
     const { lo, hi } = u64Of(pfn);
-    return shl64(lo, hi, this.geometry.page.shift);
+    const phys = shl64(lo, hi, this.geometry.page.shift);
+    return encodeKey(this.geometry, phys.lo, phys.hi, order);
   }
 
   // --- keys ----------------------------------------------------------------------------------------------------------
 
   /** Sets the bit of any 64-bit key, given as halves. Results as of `preserve`. */
   addKey(keyLo: number, keyHi: number): 0 | Errno {
-    if (this.#root !== undefined && this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth) return ERANGE;
-    if (!this.#inLastLeaf(keyLo | 0, keyHi | 0)) return this.#insert(keyLo | 0, keyHi | 0);
-    const at = this.#lastOffset + ((keyLo & this.#bitmapMask) >>> 5);
-    this.#lastWords[at] = (this.#lastWords[at] as number) | (1 << keyLo);
-    return 0;
-  }
-
-  /** Clears the bit of any 64-bit key. Silence for a key wider than the tree (7.3), a WARN when there is no leaf for it. */
-  delKey(keyLo: number, keyHi: number): void {
-    if (this.#root === undefined) {
-      this.#log?.warnOnOnce(this.#names.del);
-      return;
-    }
-    if (this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth) return;
-    if (!this.#inLastLeaf(keyLo | 0, keyHi | 0)) {
-      this.#delete(keyLo | 0, keyHi | 0);
-      return;
-    }
-    const at = this.#lastOffset + ((keyLo & this.#bitmapMask) >>> 5);
-    this.#lastWords[at] = (this.#lastWords[at] as number) & ~(1 << keyLo);
-  }
-
-  /** Whether a key, as signed halves, belongs into the leaf used last. */
-  #inLastLeaf(lo: number, hi: number): boolean {
-    if (this.#memory.generation !== this.#generation) {
-      this.#forget();
-      return false;
-    }
-    return lo >>> this.#bitmapLog2 === this.#lastKeyLo && hi === this.#lastKeyHi;
-  }
-
-  #forget(): void {
-    this.#generation = -1;
-    this.#lastKeyLo = -1;
-    this.#lastLeaf = -1;
-    this.#previousLeaf = -1;
-    this.#leaves.forget();
-  }
-
-  // --- the way down --------------------------------------------------------------------------------------------------
-
-  #insert(lo: number, hi: number): 0 | Errno {
     const root = this.#root;
     if (root === undefined) {
       this.#log?.warnOnOnce(this.#names.add);
       return EINVAL;
     }
-    const memory = this.#memory;
+    if (this.#isTooWide(keyLo, keyHi)) return ERANGE;
+    const lo = keyLo | 0;
+    const hi = keyHi | 0;
+    if (!this.#inHand(lo, hi)) {
+      const leaf = this.#makeLeaf(root, lo, hi);
+      if (leaf === undefined) return ENOMEM;
+      if (!this.#hold(leaf, lo, hi)) {
+        const word = this.#wordOf(leaf, lo);
+        this.#memory.writeU32(word, this.#memory.readU32(word) | (1 << lo));
+        return 0;
+      }
+    }
+    const at = this.#heldOffset + ((lo & this.#bitmapMask) >>> 5);
+    this.#heldWords[at] = (this.#heldWords[at] as number) | (1 << lo);
+    return 0;
+  }
+
+  /** Clears the bit of any 64-bit key. Silence for a key wider than the tree (7.3), a WARN when there is no leaf for it. */
+  delKey(keyLo: number, keyHi: number): void {
+    const root = this.#root;
+    if (root === undefined) {
+      this.#log?.warnOnOnce(this.#names.del);
+      return;
+    }
+    if (this.#isTooWide(keyLo, keyHi)) return;
+    const lo = keyLo | 0;
+    const hi = keyHi | 0;
+    if (!this.#inHand(lo, hi)) {
+      const leaf = this.#findLeaf(root, lo, hi);
+      if (leaf === undefined) {
+        this.#log?.warnOn(this.#names.del);
+        return;
+      }
+      if (!this.#hold(leaf, lo, hi)) {
+        const word = this.#wordOf(leaf, lo);
+        this.#memory.writeU32(word, this.#memory.readU32(word) & ~(1 << lo));
+        return;
+      }
+    }
+    const at = this.#heldOffset + ((lo & this.#bitmapMask) >>> 5);
+    this.#heldWords[at] = (this.#heldWords[at] as number) & ~(1 << lo);
+  }
+
+  #isTooWide(keyLo: number, keyHi: number): boolean {
+    return this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth;
+  }
+
+  // --- the way down: keys as signed halves ---------------------------------------------------------------------------
+
+  /** The leaf of a key, made with all tables above it; undefined when memory runs out, and then nothing was made. */
+  #makeLeaf(root: PhysAddr, lo: number, hi: number): PhysAddr | undefined {
     const made: PhysAddr[] = [];
     let anchor: PhysAddr | undefined;
     let node = root;
@@ -313,71 +302,78 @@ export class RadixTree implements OutgoingMap {
       const fresh = this.#alloc.allocNode();
       if (fresh === undefined) {
         for (const phys of made) this.#alloc.freeNode(phys);
-        if (anchor !== undefined && !this.#leavesDanglingEntry) memory.writeU64(anchor, 0);
-        this.#forget();
-        return ENOMEM;
+        if (anchor !== undefined && !this.#leavesDanglingEntry) this.#memory.writeU64(anchor, 0);
+        return undefined;
       }
       this.#links.write(slot, fresh);
       anchor ??= slot;
       made.push(fresh);
       node = fresh;
     }
-    this.#touchLeaf(node, lo, hi, true);
-    return 0;
+    return node;
   }
 
-  #delete(lo: number, hi: number): void {
-    let node = this.#root;
-    if (node === undefined) {
-      this.#log?.warnOnOnce(this.#names.del);
-      return;
+  #findLeaf(root: PhysAddr, lo: number, hi: number): PhysAddr | undefined {
+    let node: PhysAddr | undefined = root;
+    for (let level = this.geometry.depth - 1; level > 0 && node !== undefined; level--) {
+      node = this.#links.read(this.#links.slotOf(node, lo, hi, level));
     }
-    for (let level = this.geometry.depth - 1; level > 0; level--) {
-      const child = this.#links.read(this.#links.slotOf(node, lo, hi, level));
-      if (child === undefined) {
-        this.#log?.warnOn(this.#names.del);
-        return;
-      }
-      node = child;
-    }
-    this.#touchLeaf(node, lo, hi, false);
+    return node;
   }
 
-  #touchLeaf(leaf: PhysAddr, lo: number, hi: number, set: boolean): void {
+  #wordOf(leaf: PhysAddr, lo: number): PhysAddr {
+    return (leaf + 4 * ((lo & this.#bitmapMask) >>> 5)) as PhysAddr;
+  }
+
+  // --- what is known of leaves ---------------------------------------------------------------------------------------
+
+  /** Whether the leaf of a key is in hand, where it is taken if its place is known. */
+  #inHand(lo: number, hi: number): boolean {
+    if (this.#memory.generation !== this.#generation) {
+      this.#forget();
+      return false;
+    }
+    if (lo >>> this.#bitmapLog2 === this.#heldKeyLo && hi === this.#heldKeyHi) return true;
+    const leaf = this.#leaves.leafOf(lo, hi);
+    const place = this.#places[leaf] as number;
+    if (place === 0) return false;
+    this.#take(lo, hi, leaf, this.#slabs[place >>> SLAB_SHIFT] as Uint32Array, place & SLAB_MASK);
+    return true;
+  }
+
+  /**
+   * Takes in hand a leaf that the way down led to, and notes its place.
+   * @returns false for one at an address within a page, which has none.
+   */
+  #hold(phys: PhysAddr, lo: number, hi: number): boolean {
     const memory = this.#memory;
-    const mask = 1 << lo;
-    const wordInLeaf = (lo & this.#bitmapMask) >>> 5;
     const pageBytes = memory.page.sizeBytes;
-    if (leaf % pageBytes !== 0) {
-      const word = (leaf + 4 * wordInLeaf) as PhysAddr;
-      const value = memory.readU32(word);
-      memory.writeU32(word, set ? value | mask : value & ~mask);
-      return;
-    }
-    const frame = memory.frameForWrite((leaf / pageBytes) as Pfn);
-    const leafNumber = this.#leaves.leafOf(lo, hi);
-    if (leafNumber >= 0) {
-      this.#leaves.remember(leafNumber, frame);
-      this.#places = this.#leaves.places;
-    }
-    this.#lastKeyLo = lo >>> this.#bitmapLog2;
-    this.#lastKeyHi = hi;
-    this.#lastWords = memory.frameWords(frame);
-    this.#lastOffset = memory.frameWordOffset(frame);
-    this.#lastLeaf = leafNumber;
-    this.#previousLeaf = leafNumber;
+    if (phys % pageBytes !== 0) return false;
+    const frame = memory.frameForWrite((phys / pageBytes) as Pfn);
+    const leaf = this.#leaves.leafOf(lo, hi);
+    this.#leaves.remember(leaf, frame);
+    this.#places = this.#leaves.places;
+    this.#take(lo, hi, leaf, memory.frameWords(frame), memory.frameWordOffset(frame));
     this.#generation = memory.generation;
-    const at = this.#lastOffset + wordInLeaf;
-    const value = this.#lastWords[at] as number;
-    this.#lastWords[at] = set ? value | mask : value & ~mask;
+    return true;
   }
 
-  #makeLast(keyLo: number, order: number, place: number, leaf: number): void {
-    this.#lastKeyLo = keyLo >>> this.#bitmapLog2;
-    this.#lastKeyHi = 1 << (this.geometry.page.physBits - this.geometry.page.shift - 32 - order);
-    this.#lastWords = this.#slabs[place >>> SLAB_SHIFT] as Uint32Array;
-    this.#lastOffset = place & SLAB_MASK;
-    this.#lastLeaf = leaf;
+  #take(lo: number, hi: number, leaf: number, words: Uint32Array, offset: number): void {
+    this.#heldKeyLo = lo >>> this.#bitmapLog2;
+    this.#heldKeyHi = hi;
+    this.#heldLeaf = leaf;
+    this.#heldWords = words;
+    this.#heldOffset = offset;
+  }
+
+  /** The high half of the keys of an order whose leaves have numbers. */
+  #markerHi(order: number): number {
+    return 1 << (this.geometry.markerBits[order] as number);
+  }
+
+  #forget(): void {
+    this.#generation = -1;
+    this.#leaves.forget();
   }
 
   // --- the whole tree ------------------------------------------------------------------------------------------------
@@ -415,17 +411,18 @@ export class RadixTree implements OutgoingMap {
   /**
    * Gives back every page, children before their table, and forgets the root. A page that is reached twice is given
    * back twice.
-   * @throws MachineFault for a wild pointer, KernelHang when there are more pages than any machine has tables.
+   * @throws MachineFault for a wild pointer, KernelHang when there are more words in them than a walk makes steps.
    */
   destroy(): void {
     if (this.#root === undefined) return;
-    this.#destroyed = 0;
+    this.#destroyedWords = 0;
     this.#destroyNode(this.#root, this.geometry.depth - 1);
     this.setRoot(undefined);
   }
 
   #destroyNode(node: PhysAddr, level: number): void {
-    if (++this.#destroyed > MAX_DESTROYED_NODES) throw new KernelHang('the destruction of the radix tree');
+    this.#destroyedWords += this.geometry.page.sizeBytes / 4;
+    if (this.#destroyedWords > this.#maxWalkSteps) throw new KernelHang('the destruction of the radix tree');
     if (level > 0) {
       for (let i = 0; i < this.geometry.slots; i++) {
         const child = this.#links.read(this.#links.slotAt(node, i));

@@ -1,20 +1,21 @@
 import { hexOfHalves, MachineFault, type Pfn, type PhysAddr, type PhysicalMemory } from '../../machine/index.ts';
 import { type RadixGeometry, tableIndex } from './geometry.ts';
 import type { PointerTranslation } from './radix-walk.ts';
-import { swap32 } from './u64.ts';
+import { swap32, u64Of } from './u64.ts';
 
 /** The slots of a tree's tables in RAM, read and written as they are: whatever a slot holds is an address to a kernel. */
 export class TableLinks {
   readonly #memory: PhysicalMemory;
   readonly #geometry: RadixGeometry;
   readonly #translate: PointerTranslation;
-  readonly #pageBytes: number;
+  /** The inverse of a power of two: exact. */
+  readonly #pagesPerByte: number;
 
   constructor(memory: PhysicalMemory, geometry: RadixGeometry, translate: PointerTranslation) {
     this.#memory = memory;
     this.#geometry = geometry;
     this.#translate = translate;
-    this.#pageBytes = memory.page.sizeBytes;
+    this.#pagesPerByte = 1 / memory.page.sizeBytes;
   }
 
   /** Where the slot for a key (in halves) is in the table at `node`, which is at a level from 1 up. */
@@ -33,8 +34,9 @@ export class TableLinks {
    */
   read(slot: PhysAddr): PhysAddr | undefined {
     const memory = this.#memory;
-    const offset = slot % this.#pageBytes;
-    const frame = offset % 8 === 0 ? memory.frameForRead(((slot - offset) / this.#pageBytes) as Pfn) : 0;
+    const pfn = Math.floor(slot * this.#pagesPerByte) as Pfn;
+    const offset = slot - pfn * memory.page.sizeBytes;
+    const frame = offset % 8 === 0 ? memory.frameForRead(pfn) : 0;
     let lo: number;
     let hi: number;
     if (frame > 0) {
@@ -53,22 +55,11 @@ export class TableLinks {
     return phys;
   }
 
-  /** Points a slot at a page, without a change of `memory.generation` where that is possible. */
+  /** Points a slot at a page. */
   write(slot: PhysAddr, child: PhysAddr): void {
-    const memory = this.#memory;
-    let lo = child >>> 0;
-    let hi = Math.floor(child / 0x1_0000_0000);
+    let { lo, hi } = u64Of(child);
     if (this.#geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
-    if (slot % 8 !== 0) {
-      memory.writeU32(slot, lo);
-      memory.writeU32((slot + 4) as PhysAddr, hi);
-      return;
-    }
-    const offset = slot % this.#pageBytes;
-    const frame = memory.frameForWrite(((slot - offset) / this.#pageBytes) as Pfn);
-    const words = memory.frameWords(frame);
-    const at = memory.frameWordOffset(frame) + (offset >>> 2);
-    words[at] = lo;
-    words[at + 1] = hi;
+    this.#memory.writeU32(slot, lo);
+    this.#memory.writeU32((slot + 4) as PhysAddr, hi);
   }
 }

@@ -23,6 +23,7 @@ export const MODULES = {
       'geometry',
       'leaf-places',
       'radix-audit',
+      'radix-costs',
       'radix-results',
       'radix-run',
       'radix-tiny',

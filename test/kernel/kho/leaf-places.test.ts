@@ -24,16 +24,16 @@ describe.each(PAGE_SIZES)('numbers of leaves with $name pages', (page) => {
   test('are for the frames of RAM, and of at most 2^17 leaves', () => {
     expect(setUp(page, GIB).pfnLimit).toBe(GIB / page.sizeBytes);
     expect(setUp(page, 16 * TIB).pfnLimit).toBe(
-      Math.min(16 * TIB, 2 ** (bitmapLog2 + 17) * page.sizeBytes) / page.sizeBytes,
+      Math.min((16 * TIB) / page.sizeBytes, 2 ** 31 - 1, 2 ** (bitmapLog2 + 17)),
     );
-    expect(setUp(page, 2 ** 50).pfnLimit).toBe(Math.min(2 ** 32, 2 ** (bitmapLog2 + 17)));
+    expect(setUp(page, 2 ** 50).pfnLimit).toBe(Math.min(2 ** 31 - 1, 2 ** (bitmapLog2 + 17)));
   });
 
   test('are for orders up to 13, or as many as there are numbers of leaves', () => {
     const most = page.physBits - page.shift - 32;
     expect([setUp(page, GIB).maxOrder, setUp(page, 2 ** 50).maxOrder]).toEqual([
       Math.min(13, most),
-      Math.min(most, Math.max(13, Math.min(17, 32 - bitmapLog2))),
+      Math.min(most, Math.max(13, Math.min(17, 31 - bitmapLog2))),
     ]);
   });
 
@@ -55,14 +55,16 @@ describe.each(PAGE_SIZES)('numbers of leaves with $name pages', (page) => {
   test('are not for blocks beyond, nor for keys that are none', () => {
     const places = setUp(page, GIB);
     expect(leafOf(page, places, 0, places.maxOrder)).toBe(1);
-    expect(leafOf(page, places, 0, places.maxOrder + 1)).toBe(-1);
+    expect(leafOf(page, places, 0, places.maxOrder + 1)).toBe(0);
     expect(leafOf(page, places, places.pfnLimit - 1, 0)).toBeGreaterThan(0);
-    expect(leafOf(page, places, places.pfnLimit, 0)).toBe(-1);
+    expect(leafOf(page, places, places.pfnLimit, 0)).toBe(0);
+    expect(leafOf(page, places, places.pfnLimit - 2, 1)).toBeGreaterThan(0);
+    expect(leafOf(page, places, places.pfnLimit, 1)).toBe(0);
     const marker = 1 << (page.physBits - page.shift - 32);
     expect([places.leafOf(0, marker), places.leafOf(0, marker | 1), places.leafOf(0, 0), places.leafOf(5, -1)]).toEqual(
-      [2 ** places.maxOrder, -1, -1, -1],
+      [2 ** places.maxOrder, 0, 0, 0],
     );
-    expect([places.leafOf(0, marker << 1), places.leafOf(0, -(2 ** 31))]).toEqual([-1, -1]);
+    expect([places.leafOf(0, marker << 1), places.leafOf(0, -(2 ** 31))]).toEqual([0, 0]);
   });
 });
 
@@ -74,14 +76,13 @@ test('keys in another layout have no numbers', () => {
 test('places are known from the sixteenth leaf that was looked for, until they are forgotten', () => {
   const places = setUp(PAGE_4K, GIB);
   for (let i = 1; i < 16; i++) places.remember(8000 + i, 3 * i);
+  for (let i = 0; i < 16; i++) places.remember(0, 3);
   expect(places.places.some((place) => place !== 0)).toBe(false);
   const leaves = Array.from({ length: 50 }, (_, i) => 8192 + i);
   for (const leaf of leaves) places.remember(leaf, leaf - 8000);
   const known = places.places;
   expect(known).toHaveLength(2 << places.maxOrder);
   for (const leaf of leaves) expect(known[leaf]).toBe((leaf - 8000) * 1024);
-  places.remember(8192, 7);
-  expect(known[8192]).toBe(7 * 1024);
   places.forget();
   expect(known.every((place) => place === 0)).toBe(true);
   places.remember(8200, 9);
