@@ -1,7 +1,7 @@
 import type { PageSize } from '../../machine/index.ts';
 import { type RadixContract, radixNumbersOf } from '../abi/contract.ts';
 import { RADIX_V4 } from '../abi/radix.ts';
-import { fls64, shl64, shr64, type U64 } from './u64.ts';
+import { fls64, shl64, shr64, type U64, u64OfBig } from './u64.ts';
 
 /*
  * The numbers of a radix tree, compiled from a page size and the formulas of a contract:
@@ -42,6 +42,8 @@ export interface RadixGeometry {
   readonly addressShifts: Int8Array;
   /** For each bit the order that it marks; -1 for none. */
   readonly orderOfBit: Int8Array;
+  /** The bits that a physical address has: all 64 in every kernel. */
+  readonly addressMask: U64;
   /**
    * Whether keys are laid out as in every kernel so far: marker at PHYS_BITS - PAGE_SHIFT - order, shift of
    * PAGE_SHIFT + order. Then any operands give what a kernel would compute, nonsense included.
@@ -99,6 +101,7 @@ export function radixGeometry(page: PageSize, contract: RadixContract = RADIX_V4
     markerBits,
     addressShifts,
     orderOfBit,
+    addressMask: u64OfBig((1n << BigInt(page.physBits)) - 1n),
     plainKeys,
   });
 }
@@ -125,22 +128,19 @@ export interface DecodedKey extends U64 {
 
 /** The block that a key stands for, literal for any key: a key of 0 decodes to order 53 at 4K. */
 export function decodeKey(geometry: RadixGeometry, keyLo: number, keyHi: number): DecodedKey {
-  const { page } = geometry;
+  const { page, addressMask } = geometry;
   const top = fls64(keyLo, keyHi) - 1;
-  const known = top < 0 ? -1 : (geometry.orderOfBit[top] as number);
   if (!geometry.plainKeys) {
-    if (known < 0) return { lo: 0, hi: 0, order: 0xffff_ffff };
+    const order = geometry.orderOfBit[top] ?? -1;
+    if (order < 0) return { lo: 0, hi: 0, order: 0xffff_ffff };
     // The marker need not fall off the top here: take it away first.
     const marker = shl64(1, 0, top);
-    const phys = shl64(keyLo & ~marker.lo, keyHi & ~marker.hi, geometry.addressShifts[known] as number);
-    return { lo: phys.lo, hi: phys.hi, order: known };
+    const phys = shl64(keyLo & ~marker.lo, keyHi & ~marker.hi, geometry.addressShifts[order] as number);
+    return { lo: phys.lo, hi: phys.hi, order };
   }
   const order = (page.physBits - page.shift - top) >>> 0;
   const phys = shl64(keyLo, keyHi, page.shift + order);
-  if (page.physBits === 64) return { lo: phys.lo, hi: phys.hi, order };
-  const maskLo = page.physBits >= 32 ? -1 : 2 ** page.physBits - 1;
-  const maskHi = page.physBits >= 32 ? 2 ** (page.physBits - 32) - 1 : 0;
-  return { lo: (phys.lo & maskLo) >>> 0, hi: (phys.hi & maskHi) >>> 0, order };
+  return { lo: (phys.lo & addressMask.lo) >>> 0, hi: (phys.hi & addressMask.hi) >>> 0, order };
 }
 
 /** The size in bytes of a decoded block as the kernel computes it: 1 shifted by page shift + order, modulo 64. */
@@ -152,8 +152,9 @@ export function blockBytes(geometry: RadixGeometry, order: number): U64 {
 export function tableIndex(geometry: RadixGeometry, keyLo: number, keyHi: number, level: number): number {
   const shift = geometry.levelShifts[level] as number;
   const mask = geometry.slots - 1;
-  if (shift >= 32) return (keyHi >>> (shift - 32)) & mask;
-  return ((keyLo >>> shift) | (keyHi << (32 - shift))) & mask;
+  // Processors take the counts modulo 32.
+  if (shift >= 32) return (keyHi >>> shift) & mask;
+  return ((keyLo >>> shift) | (keyHi << -shift)) & mask;
 }
 
 /** The bit of a key in its leaf. */

@@ -2,7 +2,7 @@ import { hex, hexOfHalves, type PhysAddr } from '../../machine/index.ts';
 import { KernelHang } from '../failure.ts';
 import { decodeKey, type RadixGeometry } from './geometry.ts';
 import type { BlockVisitor } from './memory-map.ts';
-import { exactPointer, type NodeSource, type NodeView, RadixWalk } from './radix-walk.ts';
+import { exactPointer, type NodeSource, type NodeView, type RadixCallbacks, RadixWalk } from './radix-walk.ts';
 
 /** What can be wrong with the shape of a tree. No kernel looks at any of it. */
 export type RadixFindingCode =
@@ -71,26 +71,38 @@ export function auditRadixTree(
   options: RadixAuditOptions,
 ): RadixAudit {
   const source = new AuditSource(memory, geometry, options.report);
-  const leaves = new LeafReader(geometry, options);
-  const walk = new RadixWalk(
-    source,
-    geometry,
-    {
-      node: (phys, level) => {
-        if (level === 0) leaves.leafPhys = phys;
-        return 0;
-      },
-      leaf: (keyLo, keyHi) => leaves.key(keyLo, keyHi),
+  let leafPhys = 0;
+  let keys = 0;
+  const leafMask = 2 ** geometry.bitmapLog2 - 1;
+  const callbacks: RadixCallbacks = {
+    node: (phys) => {
+      // The leaf is the last page before its keys.
+      leafPhys = phys;
+      return 0;
     },
-    options.maxSteps,
-  );
+    leaf: (keyLo, keyHi) => {
+      const block = decodeKey(geometry, keyLo, keyHi);
+      if (block.order < geometry.nrOrders) {
+        keys++;
+        options.visit?.(block.lo, block.hi, block.order);
+        return 0;
+      }
+      options.report({
+        code: 'key',
+        where: (leafPhys + ((keyLo & leafMask) >>> 3)) as PhysAddr,
+        message: `key ${hexOfHalves(keyLo, keyHi)} has no valid order`,
+      });
+      return 0;
+    },
+  };
+  const walk = new RadixWalk(source, geometry, callbacks, options.maxSteps);
   try {
     walk.run(rootLo, rootHi);
   } catch (error) {
     if (!(error instanceof KernelHang)) throw error;
     options.report({ code: 'budget', where: undefined, message: 'the tree holds more than an audit looks at' });
   }
-  return { nodes: source.nodes, nodesPerLevel: source.nodesPerLevel, keys: leaves.keys };
+  return { nodes: source.nodes, nodesPerLevel: source.nodesPerLevel, keys };
 }
 
 /** Lets the walk into pages that are RAM, aligned, and new. */
@@ -140,70 +152,4 @@ class AuditSource implements NodeSource {
   }
 
   cutShort(): void {}
-}
-
-/** Decodes keys, those of one leaf without looking at the prefix again. */
-class LeafReader {
-  leafPhys = 0 as PhysAddr;
-  keys = 0;
-  readonly #geometry: RadixGeometry;
-  readonly #options: RadixAuditOptions;
-  readonly #mask: number;
-  #prefixLo = 0;
-  #prefixHi = 0;
-  #baseLo = 0;
-  #baseHi = 0;
-  /** -1 where the leaf's prefix decides nothing. */
-  #order = -1;
-  #shift = 0;
-
-  constructor(geometry: RadixGeometry, options: RadixAuditOptions) {
-    this.#geometry = geometry;
-    this.#options = options;
-    this.#mask = 2 ** geometry.bitmapLog2 - 1;
-  }
-
-  key(keyLo: number, keyHi: number): number {
-    const prefixLo = (keyLo & ~this.#mask) >>> 0;
-    if (prefixLo !== this.#prefixLo || keyHi !== this.#prefixHi) this.#enter(prefixLo, keyHi);
-    if (this.#order < 0) return this.#decode(keyLo, keyHi);
-    const index = keyLo & this.#mask;
-    const left = this.#shift & 31;
-    this.keys++;
-    if (this.#shift >= 32) {
-      this.#options.visit?.(this.#baseLo, (this.#baseHi | (index << left)) >>> 0, this.#order);
-    } else {
-      const carry = (index >>> 1) >>> (31 - left);
-      this.#options.visit?.((this.#baseLo | (index << left)) >>> 0, (this.#baseHi | carry) >>> 0, this.#order);
-    }
-    return 0;
-  }
-
-  #enter(prefixLo: number, prefixHi: number): void {
-    this.#prefixLo = prefixLo;
-    this.#prefixHi = prefixHi;
-    this.#order = -1;
-    if ((prefixLo | prefixHi) === 0 || !this.#geometry.plainKeys) return;
-    const base = decodeKey(this.#geometry, prefixLo, prefixHi);
-    if (base.order >= this.#geometry.nrOrders) return;
-    this.#baseLo = base.lo;
-    this.#baseHi = base.hi;
-    this.#order = base.order;
-    this.#shift = (this.#geometry.page.shift + base.order) & 63;
-  }
-
-  #decode(keyLo: number, keyHi: number): number {
-    const block = decodeKey(this.#geometry, keyLo, keyHi);
-    if (block.order < this.#geometry.nrOrders) {
-      this.keys++;
-      this.#options.visit?.(block.lo, block.hi, block.order);
-      return 0;
-    }
-    this.#options.report({
-      code: 'key',
-      where: (this.leafPhys + ((keyLo & this.#mask) >>> 3)) as PhysAddr,
-      message: `key ${hexOfHalves(keyLo, keyHi)} has no valid order`,
-    });
-    return 0;
-  }
 }

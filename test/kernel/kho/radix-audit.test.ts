@@ -5,7 +5,7 @@ import { KernelHang } from '../../../kernel/failure.ts';
 import { radixGeometry } from '../../../kernel/kho/geometry.ts';
 import { type AuditMemory, auditRadixTree, type RadixFinding } from '../../../kernel/kho/radix-audit.ts';
 import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
-import { RadixReader } from '../../../kernel/kho/radix-walk.ts';
+import { RadixReader, STEPS_PER_KEY } from '../../../kernel/kho/radix-walk.ts';
 import {
   MachineFault,
   type Order,
@@ -30,15 +30,17 @@ function setUp(page: PageSize) {
   return memory;
 }
 
-function audit(memory: PhysicalMemory, maxSteps?: number) {
+function audit(memory: PhysicalMemory, maxSteps?: number, maxPages = Number.POSITIVE_INFINITY, root = ROOT) {
   const { page } = memory;
+  let pages = 0;
   const foreign: AuditMemory = {
-    inRam: (phys, sizeBytes) => memory.contains(phys, sizeBytes),
-    words: (phys) => memory.pageWords(pfnOf(page, phys)).slice(),
+    // Whatever is no number is said to be RAM: nobody is to ask for that.
+    inRam: (phys, sizeBytes) => !(phys + sizeBytes > RAM_BYTES),
+    words: (phys) => (pages++ < maxPages ? memory.pageWords(pfnOf(page, phys)).slice() : undefined),
   };
   const findings: RadixFinding[] = [];
   const blocks: string[] = [];
-  const result = auditRadixTree(foreign, radixGeometry(page), ROOT, 0, {
+  const result = auditRadixTree(foreign, radixGeometry(page), root >>> 0, Math.floor(root / 2 ** 32), {
     report: (finding) => findings.push(finding),
     visit: (lo, hi, order) => void blocks.push(`${hi * 2 ** 32 + lo} ${order}`),
     ...(maxSteps === undefined ? {} : { maxSteps }),
@@ -78,6 +80,63 @@ describe.each(PAGE_SIZES)('an audit of a tree of $name pages', (page) => {
     expect(findings[0]?.message).toContain('0xdead000000000000');
     const walk = () => new RadixReader(radixGeometry(page)).walk(memory, physAddr(ROOT), () => {});
     expect(walk).toThrow(new MachineFault('read', '0xdead000000000000'));
+  });
+
+  test('names what is above RAM, as a slot or as the root', () => {
+    const memory = setUp(page);
+    const slot = usedSlot(memory, ROOT);
+    memory.writeU64(physAddr(slot), RAM_BYTES);
+    expect(audit(memory).findings).toMatchObject([{ code: 'outside-ram', where: slot }]);
+    const { findings, nodes, blocks } = audit(memory, undefined, undefined, RAM_BYTES);
+    expect(findings).toMatchObject([{ code: 'outside-ram', where: undefined }]);
+    expect([nodes.size, blocks]).toEqual([0, []]);
+  });
+
+  test('names a slot at address 0 too', () => {
+    const memory = setUp(page);
+    memory.writeU64(physAddr(0), RAM_BYTES);
+    expect(audit(memory, undefined, undefined, 0).findings).toMatchObject([{ code: 'outside-ram', where: 0 }]);
+  });
+
+  test('sees the keys of a leaf once, however many slots lead there', () => {
+    const memory = setUp(page);
+    const { depth } = radixGeometry(page);
+    let slot = usedSlot(memory, ROOT);
+    for (let level = depth - 2; level > 0; level--) slot = usedSlot(memory, memory.readU64(physAddr(slot)));
+    const before = audit(memory);
+    memory.writeU64(physAddr(slot + 8), memory.readU64(physAddr(slot)));
+    const after = audit(memory);
+    expect(after.findings).toMatchObject([{ code: 'shared', where: slot + 8 }]);
+    expect([after.keys, after.blocks, after.nodesPerLevel]).toEqual([before.keys, before.blocks, before.nodesPerLevel]);
+  });
+
+  test('names the slot of the first page that is not to be read', () => {
+    const memory = setUp(page);
+    const { findings, nodes } = audit(memory, undefined, 1);
+    expect(findings[0]).toMatchObject({ code: 'budget', where: usedSlot(memory, ROOT) });
+    expect(nodes.size).toBe(1);
+  });
+
+  test('counts a word of a page as one step and a key as many', () => {
+    const memory = setUp(page);
+    const { nodes, keys } = audit(memory);
+    const steps = (nodes.size * page.sizeBytes) / 4 + STEPS_PER_KEY * keys;
+    expect(audit(memory, steps).findings).toEqual([]);
+    expect(audit(memory, (nodes.size * page.sizeBytes) / 4 - 1).findings).toMatchObject([{ code: 'budget' }]);
+  });
+
+  test('needs nobody to look at the blocks, and does not swallow what a looker throws', () => {
+    const memory = setUp(page);
+    const foreign: AuditMemory = {
+      inRam: (phys, sizeBytes) => memory.contains(phys, sizeBytes),
+      words: (phys) => memory.pageWords(pfnOf(page, phys)).slice(),
+    };
+    const report = () => {};
+    expect(auditRadixTree(foreign, radixGeometry(page), ROOT, 0, { report }).keys).toBe(5);
+    const visit = () => {
+      throw new RangeError('enough');
+    };
+    expect(() => auditRadixTree(foreign, radixGeometry(page), ROOT, 0, { report, visit })).toThrow('enough');
   });
 
   test('names links into a page and to a page that was seen, and follows neither', () => {
@@ -138,6 +197,7 @@ describe.each(PAGE_SIZES)('an audit of a tree of $name pages', (page) => {
     for (const pfn of [3, 4, 700]) tree.preserve(pfn as Pfn, 0 as Order);
     tree.preserve(512 as Pfn, 9 as Order);
     tree.unpreserve(4 as Pfn, 0 as Order);
+    expect(memory.readU32(physAddr(usedSlot(memory, ROOT)))).toBe(0);
     const seen: string[] = [];
     new RadixReader(geometry).walk(
       memory.transfer(),

@@ -262,7 +262,13 @@ describe('geometries', () => {
   });
 
   test('at the limits are trees', () => {
-    for (const geometry of [{ depth: '2' }, { tableLog2: '1', depth: '7' }, { bitmapLog2: '5' }, { depth: '7' }]) {
+    for (const geometry of [
+      { depth: '2' },
+      { tableLog2: '1', depth: '7' },
+      { tableLog2: '8', depth: '8' },
+      { bitmapLog2: '5' },
+      { depth: '7' },
+    ]) {
       const contract = withGeometry(geometry as Partial<RadixContract['geometry']>);
       expect(radixGeometry(PAGE_4K, contract).slots).toBeGreaterThan(1);
     }
@@ -281,6 +287,35 @@ describe('geometries', () => {
     expect([nrOrders, markerBits[0], markerBits[52], markerBits[53], addressShifts[52]]).toEqual([53, 52, 0, -1, 64]);
     expect([orderOfBit[52], orderOfBit[0], orderOfBit[53]]).toEqual([0, 52, -1]);
     expect([levelShifts, bitmapWords, plainKeys]).toEqual([[0, 15, 24, 33, 42, 51], 1024, true]);
+  });
+
+  test('orders end where their marker bit or their shift is none of 64 bits', () => {
+    const ordersOf = (encoding: Partial<RadixContract['encoding']>) =>
+      radixGeometry(PAGE_4K, { ...RADIX_V4, encoding: { ...RADIX_V4.encoding, ...encoding } });
+    expect(ordersOf({ orderBit: '3 - ORDER' }).nrOrders).toBe(4);
+    expect(ordersOf({ orderBit: '61 + ORDER' }).nrOrders).toBe(3);
+    expect(ordersOf({ orderBit: '63 - ORDER' }).markerBits[0]).toBe(63);
+    expect(ordersOf({ addressShift: 'ORDER' }).nrOrders).toBe(53);
+    expect(ordersOf({ addressShift: '8 - 3 * ORDER' }).nrOrders).toBe(3);
+    expect(ordersOf({ addressShift: '4 + 20 * ORDER' }).nrOrders).toBe(4);
+    expect(() => ordersOf({ addressShift: 'ORDER - 1' })).toThrow('order 0 has no marker bit');
+  });
+
+  test('keys are plain when both marker and shift are those of the kernels so far', () => {
+    const plain = (encoding: Partial<RadixContract['encoding']>) =>
+      radixGeometry(PAGE_4K, { ...RADIX_V4, encoding: { ...RADIX_V4.encoding, ...encoding } }).plainKeys;
+    expect([plain({}), plain({ orderBit: '53 - ORDER' }), plain({ addressShift: 'PAGE_SHIFT + 2 * ORDER' })]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  test('a marker in the lowest bit is one in another layout too', () => {
+    const encoding = { orderBit: 'ORDER', addressShift: 'PAGE_SHIFT' };
+    const geometry = radixGeometry(PAGE_4K, { ...RADIX_V4, encoding });
+    expect(decodeKey(geometry, 1, 0)).toEqual({ lo: 0, hi: 0, order: 0 });
+    expect(decodeKey(geometry, 9, 0)).toEqual({ lo: 0x1000, hi: 0, order: 3 });
   });
 
   test('the size of a block and the bit in its leaf are what shifts and masks give', () => {
