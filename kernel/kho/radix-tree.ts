@@ -342,7 +342,7 @@ export class RadixTree implements OutgoingMap {
   }
 
   /**
-   * Takes in hand a leaf that the way down led to, and notes its place.
+   * Takes in hand a leaf that the way down led to, about to be written, and notes its place.
    * @returns false for one at an address within a page, which has none.
    */
   #hold(phys: PhysAddr, lo: number, hi: number): boolean {
@@ -354,7 +354,8 @@ export class RadixTree implements OutgoingMap {
     this.#leaves.remember(leaf, frame);
     this.#places = this.#leaves.places;
     this.#take(lo, hi, leaf, memory.frameWords(frame), memory.frameWordOffset(frame));
-    this.#generation = memory.generation;
+    // The write to come is one: a walk whose callback makes it has to see it.
+    this.#generation = ++memory.generation;
     return true;
   }
 

@@ -156,8 +156,13 @@ describe.each(PAGE_SIZES)('an audit of a tree of $name pages', (page) => {
     const link = memory.readU64(physAddr(used));
     memory.writeU64(physAddr(used), 0);
     memory.writeU64(physAddr(ROOT + 8 * wide), link);
-    const codes = new Set(audit(memory).findings.map(({ code }) => code));
-    expect(codes).toEqual(new Set(['key']));
+    const leaf = [...audit(memory).nodes.keys()].at(-1) ?? 0;
+    memory.writeU32(physAddr(leaf + 84), 0x100);
+    const { findings } = audit(memory);
+    expect(findings).toMatchObject([
+      { code: 'key', where: leaf },
+      { code: 'key', where: leaf + 85 },
+    ]);
   });
 
   test('comes to an end where the kernel does not: every slot leads to the root', () => {

@@ -89,6 +89,8 @@ describe.each(PAGE_SIZES)('with $name pages', (page) => {
     expect(costOf(() => put(tree, leaf(1)))).toEqual({ pages: nrTables, slabs: 0, keys: 1 });
     expect(costOf(() => take(tree, leaf(2))).pages).toBe(nrTables);
     expect(costOf(() => put(tree, leaf(0))).pages).toBe(nrTables);
+    expect(costOf(() => take(tree, leaf(1))).pages).toBe(nrTables);
+    expect(costOf(() => take(tree, leaf(1) + 1)).pages).toBe(0);
   });
 
   test('neighbours in the leaf in hand cost no look at anything, of orders without numbers only their keys', () => {
@@ -154,6 +156,17 @@ describe.each(PAGE_SIZES)('with $name pages', (page) => {
     memory.writeU32(physAddr(0), 1);
     expect(costOf(() => put(tree, leaf(1) + 5)).pages).toBe(nrTables);
     expect(costOf(() => put(tree, leaf(1) + 6))).toEqual(FREE);
+    expect(costOf(() => put(tree, leaf(0) + 6)).pages).toBe(nrTables);
+  });
+
+  test('a version of memory keeps its leaves, known or not', () => {
+    const { tree, memory } = known();
+    const { keys } = tree.stats();
+    const version = memory.mark();
+    for (const pfn of [leaf(1) + 1, leaf(0) + 1, leaf(1) + 2]) put(tree, pfn);
+    expect(tree.stats().keys).toBe(keys + 3);
+    memory.restore(version);
+    expect(tree.stats().keys).toBe(keys);
   });
 });
 
@@ -232,6 +245,15 @@ describe('a tree of tiny pages', () => {
     expect(() => tree.delKey(5, 0)).not.toThrow();
     tree.init();
     expect(() => tree.delKey(5, 0)).not.toThrow();
+  });
+
+  test('looks for its leaves anew when it gets another root', () => {
+    const { tree, alloc } = tiny();
+    tree.init();
+    tree.addKey(5, 0);
+    tree.setRoot(alloc.allocNode());
+    tree.addKey(6, 0);
+    expect(keysOf(tree)).toEqual([6]);
   });
 
   test('is counted without a WARN where there is none', () => {
