@@ -80,7 +80,7 @@ export class MemblockAllocations extends RegionArrays {
 
   /** The virtual-address forms: never above the current limit, and the minimum is dropped when it cannot be met. */
   #allocInternal(size: number, align: number, min: number, max: number, nid: number, exactNid: boolean): number {
-    if (max > this.currentLimit) max = this.currentLimit;
+    max = Math.min(max, this.currentLimit);
     const found = this.allocRangeNid(size, align, min, max, nid, exactNid);
     if (found !== 0 || min === 0) return found;
     return this.allocRangeNid(size, align, 0, max, nid, exactNid);

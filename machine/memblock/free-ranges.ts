@@ -25,8 +25,8 @@ export interface FreeRangeSource {
  *      reserved          |- a -|- b -|            |- c -|
  *      ranges        |1 |      2     |3 |      |4 |     |  5   |      (2 is empty, between a and b)
  *
- * Where no gap meets a region of memory for long, it goes straight to the next one that does; `scanned` counts what the kernel's
- * steps would have looked at.
+ * From region to region of memory it goes straight to the first gap that meets it; `scanned` counts what the kernel's steps
+ * would have looked at.
  *
  * Nothing may be added or removed while it walks.
  */
@@ -48,13 +48,11 @@ export class FreeRanges {
   #above: number;
   /** The one below that gap; NO_REGION for the gap before the first. */
   #below: number;
-  /** The walk went past the outermost gap. */
-  #gapsDone = false;
 
   constructor(source: FreeRangeSource, nid: number, flags: number, direction: 'up' | 'down') {
     this.#memory = source.memory;
     this.#reserved = source.reserved;
-    this.#nid = nid >= 0 && nid < source.maxNumnodes ? nid : -1;
+    this.#nid = nid < source.maxNumnodes ? nid : -1;
     this.#flags = flags;
     this.#skipHotplug = source.movableNode && (flags & MEMBLOCK_HOTPLUG) === 0;
     this.#up = direction === 'up';
@@ -87,27 +85,21 @@ export class FreeRanges {
       const start = memory.base(this.#region);
       const end = memory.end(this.#region);
       if (this.#above !== NO_REGION && reserved.base(this.#above) <= start) this.#goUpTo(start);
-      while (!this.#gapsDone) {
-        this.scanned++;
-        const gapStart = this.#below === NO_REGION ? 0 : reserved.end(this.#below);
-        const gapEnd = this.#above === NO_REGION ? PHYS_ADDR_MAX : reserved.base(this.#above);
-        if (gapStart >= end) break;
-        const meets = start < gapEnd;
-        if (meets) {
-          this.start = Math.max(start, gapStart);
-          this.end = Math.min(end, gapEnd);
-          this.nid = memory.nid(this.#region);
-        }
-        if (meets && end <= gapEnd) {
-          this.#region = memory.next(this.#region);
-        } else if (this.#above === NO_REGION) {
-          this.#gapsDone = true;
-        } else {
-          this.#below = this.#above;
-          this.#above = reserved.next(this.#above);
-        }
-        if (meets) return true;
+      this.scanned++;
+      // This gap ends above `start`. Behind the last reserved region it has no end.
+      const gapStart = this.#below === NO_REGION ? 0 : reserved.end(this.#below);
+      const gapEnd = this.#above === NO_REGION ? PHYS_ADDR_MAX : reserved.base(this.#above);
+      if (gapStart >= end) continue;
+      this.start = Math.max(start, gapStart);
+      this.end = Math.min(end, gapEnd);
+      this.nid = memory.nid(this.#region);
+      if (end <= gapEnd) {
+        this.#region = memory.next(this.#region);
+      } else {
+        this.#below = this.#above;
+        this.#above = reserved.next(this.#above);
       }
+      return true;
     }
     return false;
   }
@@ -124,13 +116,16 @@ export class FreeRanges {
 
   /** Leaves out the gaps that begin at or above `end`. */
   #goDownTo(end: number): void {
-    // Above 2^53 the byte before `end` has no number of its own.
-    if (end > Number.MAX_SAFE_INTEGER) return;
     const reserved = this.#reserved;
-    const above = reserved.firstEndingAbove(end - 1);
+    let above = reserved.firstEndingAbove(end);
+    let below = above === NO_REGION ? reserved.last() : reserved.previous(above);
+    if (below !== NO_REGION && reserved.end(below) === end) {
+      above = below;
+      below = reserved.previous(below);
+    }
     this.scanned += reserved.indexOf(this.#below) + 1 - reserved.indexOf(above);
     this.#above = above;
-    this.#below = above === NO_REGION ? reserved.last() : reserved.previous(above);
+    this.#below = below;
   }
 
   #nextDown(): boolean {
@@ -142,27 +137,21 @@ export class FreeRanges {
       const start = memory.base(this.#region);
       const end = memory.end(this.#region);
       if (this.#below !== NO_REGION && reserved.end(this.#below) >= end) this.#goDownTo(end);
-      while (!this.#gapsDone) {
-        this.scanned++;
-        const gapStart = this.#below === NO_REGION ? 0 : reserved.end(this.#below);
-        const gapEnd = this.#above === NO_REGION ? PHYS_ADDR_MAX : reserved.base(this.#above);
-        if (gapEnd <= start) break;
-        const meets = end > gapStart;
-        if (meets) {
-          this.start = Math.max(start, gapStart);
-          this.end = Math.min(end, gapEnd);
-          this.nid = memory.nid(this.#region);
-        }
-        if (meets && start >= gapStart) {
-          this.#region = memory.previous(this.#region);
-        } else if (this.#below === NO_REGION) {
-          this.#gapsDone = true;
-        } else {
-          this.#above = this.#below;
-          this.#below = reserved.previous(this.#below);
-        }
-        if (meets) return true;
+      this.scanned++;
+      // This gap begins below `end`.
+      const gapStart = this.#below === NO_REGION ? 0 : reserved.end(this.#below);
+      const gapEnd = this.#above === NO_REGION ? PHYS_ADDR_MAX : reserved.base(this.#above);
+      if (gapEnd <= start) continue;
+      this.start = Math.max(start, gapStart);
+      this.end = Math.min(end, gapEnd);
+      this.nid = memory.nid(this.#region);
+      if (start >= gapStart) {
+        this.#region = memory.previous(this.#region);
+      } else {
+        this.#above = this.#below;
+        this.#below = reserved.previous(this.#below);
       }
+      return true;
     }
     return false;
   }

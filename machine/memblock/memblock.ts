@@ -256,9 +256,8 @@ export class Memblock extends MemblockAllocations {
     const anyNode = !this.isValidNode(nid);
     const table = this.reserved;
     let total = 0;
-    for (let pos = table.first(); pos !== NO_REGION && table.base(pos) <= limit; pos = table.next(pos)) {
-      if ((table.flags(pos) & flag) === 0 || !(anyNode || table.nid(pos) === nid)) continue;
-      total += Math.min(table.end(pos), limit) - table.base(pos);
+    for (const { base, end, flags, nid: regionNid } of table) {
+      if ((flags & flag) !== 0 && (anyNode || regionNid === nid)) total += Math.max(Math.min(end, limit) - base, 0);
     }
     return total;
   }
@@ -297,8 +296,7 @@ export class Memblock extends MemblockAllocations {
     this.forEachFreeRange(NUMA_NO_NODE, MEMBLOCK_NONE, (start, end) => {
       let pfn = Math.ceil(start / this.pageBytes);
       const endPfn = Math.floor(end / this.pageBytes);
-      if (pfn >= endPfn) return;
-      pages += endPfn - pfn;
+      pages += Math.max(endPfn - pfn, 0);
       while (pfn < endPfn) {
         let order = Math.min(maxPageOrder, ctz(pfn));
         while (pfn + 2 ** order > endPfn) order--;
@@ -325,7 +323,6 @@ export class Memblock extends MemblockAllocations {
         this.setRangeNode(reserved, base, end - base, memory.nid(pos));
       }
     } while (max !== reserved.max);
-    if (visit === undefined) return;
     for (let pos = reserved.first(); pos !== NO_REGION; pos = reserved.next(pos)) {
       if ((reserved.flags(pos) & MEMBLOCK_RSRV_NOINIT) !== 0) continue;
       let nid = reserved.nid(pos);
@@ -351,13 +348,15 @@ export class Memblock extends MemblockAllocations {
       const end = table.end(pos);
       const start = roundUp64(base, align);
       const stop = roundDown64(end, align);
-      if (start < stop || (start === base && stop === end)) {
+      if (start < stop) {
         table.setRange(pos, start, stop);
         pos = table.next(pos);
       } else {
         pos = this.removeRegion(table, pos);
       }
     }
+    // What went stays in the total.
+    table.setTotal(table.totalSize);
   }
 
   /** The address that has `limit` bytes of memory below it; PHYS_ADDR_MAX when there is not that much. */
@@ -373,7 +372,6 @@ export class Memblock extends MemblockAllocations {
   enforceMemoryLimit(limit: number): void {
     if (limit === 0) return;
     const max = this.#addressOfLimit(limit);
-    if (max === PHYS_ADDR_MAX) return;
     this.removeRange(this.memory, max, PHYS_ADDR_MAX);
     this.removeRange(this.reserved, max, PHYS_ADDR_MAX);
   }

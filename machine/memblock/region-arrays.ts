@@ -14,9 +14,18 @@ import type { MemblockOptions } from './options.ts';
 import { writeRegionArray } from './region-bytes.ts';
 import { NO_REGION, RegionTable } from './region-table.ts';
 import { type MemblockCost, MemblockStop } from './reports.ts';
-import { cappedEnd, hexPa, hexU64, highestAligned, roundUp64, sizeBetween, wrappingAdd } from './u64.ts';
+import {
+  cappedEnd,
+  exactSizeBetween,
+  hexPa,
+  hexU64,
+  highestAligned,
+  roundUp64,
+  sizeBetween,
+  wrappingAdd,
+} from './u64.ts';
 
-/** The regions that an isolated range consists of, as indices of the kernel's array: [start, end), 0 and 0 for none. */
+/** The regions that an isolated range consists of, as indices of the kernel's array: [start, end). */
 export interface IsolatedRange {
   readonly start: number;
   readonly end: number;
@@ -99,23 +108,26 @@ export class RegionArrays {
     flags: number,
   ): number {
     if (end === MEMBLOCK_ALLOC_ACCESSIBLE || end === MEMBLOCK_ALLOC_NOLEAKTRACE) end = this.currentLimit;
-    if (start < this.pageBytes) start = this.pageBytes;
-    if (end < start) end = start;
+    start = Math.max(start, this.pageBytes);
     const ranges = new FreeRanges(this, nid, flags, this.bottomUp ? 'up' : 'down');
-    let found = NO_REGION;
-    while (found < 0 && ranges.next()) {
+    const found = this.#findFit(ranges, sizeBytes, align, start, Math.max(start, end));
+    this.cost.regionsScanned += ranges.scanned;
+    return found;
+  }
+
+  #findFit(ranges: FreeRanges, sizeBytes: number, align: number, start: number, end: number): number {
+    while (ranges.next()) {
       const low = Math.min(Math.max(ranges.start, start), end);
       const high = Math.min(Math.max(ranges.end, start), end);
       if (this.bottomUp) {
         const candidate = roundUp64(low, align);
-        if (candidate < high && sizeBetween(candidate, high) >= sizeBytes) found = candidate;
-      } else if (high >= sizeBytes) {
+        if (candidate < high && sizeBetween(candidate, high) >= sizeBytes) return candidate;
+      } else if (sizeBetween(low, high) >= sizeBytes) {
         const candidate = highestAligned(high, sizeBytes, align);
-        if (candidate >= low) found = candidate;
+        if (candidate >= low) return candidate;
       }
     }
-    this.cost.regionsScanned += ranges.scanned;
-    return Math.max(found, 0);
+    return 0;
   }
 
   /** Like findInRangeNode on any node, from mirrored memory if there is some. */
@@ -212,7 +224,7 @@ export class RegionArrays {
     if (table.count === 0) {
       if (table.totalSize !== 0n) this.warnOn('memblock_add_range');
       table.insert(NO_REGION, base, end, flags, nid);
-      table.setTotal(base, end);
+      table.setTotal(exactSizeBetween(base, end));
       return 0;
     }
     let insert = table.count * 2 + 1 <= table.max;
@@ -221,7 +233,6 @@ export class RegionArrays {
       let nrNew = 0;
       let firstNew = -1;
       let endNew = 0;
-      let lastPos = NO_REGION;
       let pos = table.firstEndingAbove(base);
       while (pos !== NO_REGION) {
         const regionBase = table.base(pos);
@@ -235,7 +246,6 @@ export class RegionArrays {
             const index = this.#countInsertion(table, pos);
             if (firstNew < 0) firstNew = index;
             endNew = index + 1;
-            lastPos = pos;
             pos = table.next(pos);
           }
         }
@@ -247,17 +257,15 @@ export class RegionArrays {
       if (rest < end) {
         nrNew++;
         if (insert) {
-          lastPos = table.insert(pos, rest, end, flags, nid);
-          this.#countInsertion(table, lastPos, stopped);
+          pos = table.insert(pos, rest, end, flags, nid);
+          this.#countInsertion(table, pos, stopped);
           if (firstNew < 0) firstNew = stopped;
           endNew = stopped + 1;
         }
       }
       if (nrNew === 0) return 0;
       if (insert) {
-        // Around a single new region the place is known; only several need their first one looked up again.
-        const from = nrNew === 1 ? table.previous(lastPos) : table.at(firstNew - 1);
-        this.#mergeFrom(table, from === NO_REGION ? 0 : from, Math.max(firstNew - 1, 0), endNew);
+        this.mergeRegions(table, { start: firstNew, end: endNew });
         return 0;
       }
       while (table.count + nrNew > table.max) {
@@ -275,38 +283,23 @@ export class RegionArrays {
     return index;
   }
 
-  /** Merges neighbours with equal flags and nid, from the region before a range to the one behind it. */
-  protected mergeRegions(table: RegionTable, range: IsolatedRange): void {
-    const first = Math.max(range.start - 1, 0);
-    if (Math.min(range.end, table.count - 1) <= first) return;
-    const { pos } = range;
-    this.#mergeFrom(
-      table,
-      range.start > 0 && pos !== NO_REGION ? table.previous(pos) : table.at(first),
-      first,
-      range.end,
-    );
-  }
-
-  #mergeFrom(table: RegionTable, pos: number, index: number, end: number): void {
+  /** Merges neighbours with equal flags and nid: regions with indices from `start` - 1 to `end`. */
+  protected mergeRegions(table: RegionTable, { start, end }: { readonly start: number; readonly end: number }): void {
+    let index = Math.max(start - 1, 0);
+    let pos = table.at(index);
     let last = Math.min(end, table.count - 1);
     while (index < last) {
       const next = table.next(pos);
-      const nextBase = table.base(next);
-      const thisEnd = table.end(pos);
-      if (thisEnd !== nextBase || table.nid(pos) !== table.nid(next) || table.flags(pos) !== table.flags(next)) {
-        if (thisEnd > nextBase) {
-          this.stop(new MemblockStop('bug', `BUG at memblock_merge_regions: ${table.name} regions overlap`));
-        }
+      const touch = table.end(pos) === table.base(next);
+      if (!touch || table.nid(pos) !== table.nid(next) || table.flags(pos) !== table.flags(next)) {
         pos = next;
         index++;
         continue;
       }
-      const base = table.base(pos);
       const mergedEnd = table.end(next);
       // The chunk that `next` was in may go away, never the one that `pos` is in.
       table.remove(next, true);
-      table.setRange(pos, base, mergedEnd);
+      table.setRange(pos, table.base(pos), mergedEnd);
       this.cost.bytesMoved += (table.count - index - 1) * MEMBLOCK_REGION_BYTES;
       last--;
     }
@@ -324,10 +317,7 @@ export class RegionArrays {
     }
     let pos = table.firstEndingAbove(base);
     let index = table.indexOf(pos);
-    const start = index;
-    let inside = 0;
-    let shift = 0;
-    let firstPos = NO_REGION;
+    let start = index;
     while (pos !== NO_REGION) {
       const regionBase = table.base(pos);
       if (regionBase >= end) break;
@@ -336,25 +326,19 @@ export class RegionArrays {
         table.setRange(pos, base, regionEnd);
         pos = table.insert(pos, regionBase, base, table.flags(pos), table.nid(pos), true);
         this.#countInsertion(table, pos, index);
-        shift = 1;
+        start++;
       } else if (regionEnd > end) {
         table.setRange(pos, end, regionEnd);
         pos = table.insert(pos, regionBase, end, table.flags(pos), table.nid(pos), true);
         this.#countInsertion(table, pos, index);
-        firstPos = inside === 0 ? pos : NO_REGION;
-        inside++;
-      } else {
-        if (inside === 0) firstPos = pos;
-        inside++;
+        // The kernel looks at the lower part once more.
+        this.cost.regionsScanned++;
       }
       pos = table.next(pos);
       index++;
     }
     this.cost.regionsScanned += index + 1;
-    if (inside === 0) return NO_RANGE;
-    const first = start + shift;
-    // An insertion may have moved what lies before it.
-    return { start: first, end: first + inside, pos: firstPos === NO_REGION ? table.at(first) : firstPos };
+    return { start, end: index, pos: table.at(start) };
   }
 
   /** Takes [base, base + size) out of a table. 0 or -ENOMEM. */

@@ -1,9 +1,10 @@
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { PhysAddr } from '../units.ts';
-import { MEMBLOCK_REGION_BYTES } from './flags.ts';
+import { MEMBLOCK_REGION_BYTES, PHYS_ADDR_MAX } from './flags.ts';
 import { NO_REGION, type RegionTable } from './region-table.ts';
-import { exactSizeBetween, toU64 } from './u64.ts';
 import { zeroPhysicalRange } from './zero.ts';
+
+const HALF = 2 ** 32;
 
 /**
  * Writes a table to where the kernel's array of it lies, 24 bytes a region (base u64, size u64, flags u32, nid s32), and
@@ -17,16 +18,13 @@ export function writeRegionArray(memory: PhysicalMemory, table: RegionTable, num
   for (let pos = table.first(); pos !== NO_REGION; pos = table.next(pos)) {
     const base = table.base(pos);
     const end = table.end(pos);
-    if (end <= Number.MAX_SAFE_INTEGER) {
-      view.setUint32(at, base >>> 0, true);
-      view.setUint32(at + 4, base / 0x1_0000_0000, true);
-      const size = end - base;
-      view.setUint32(at + 8, size >>> 0, true);
-      view.setUint32(at + 12, size / 0x1_0000_0000, true);
-    } else {
-      view.setBigUint64(at, toU64(base), true);
-      view.setBigUint64(at + 8, exactSizeBetween(base, end), true);
-    }
+    // By halves, which setUint32 takes modulo 2^32: exact for every double, and 2^64 stands for one less.
+    const lowSize = (end >>> 0) - (base >>> 0) - (end === PHYS_ADDR_MAX ? 1 : 0);
+    const highSize = Math.floor(end / HALF) - Math.floor(base / HALF) - (lowSize < 0 ? 1 : 0);
+    view.setUint32(at, base, true);
+    view.setUint32(at + 4, base / HALF, true);
+    view.setUint32(at + 8, lowSize, true);
+    view.setUint32(at + 12, highSize, true);
     view.setUint32(at + 16, table.flags(pos), true);
     view.setInt32(at + 20, numa ? table.nid(pos) : 0, true);
     at += MEMBLOCK_REGION_BYTES;

@@ -14,38 +14,43 @@ export const NID = 3;
 
 /** Some neighbouring regions of a table, of which one array holds all numbers. */
 export class Chunk {
-  epoch: number;
-  length = 0;
-  /** Room for a power of two of regions, up to CHUNK_REGIONS. */
+  readonly epoch: number;
+  length: number;
+  /** Has room for a power of two of regions, up to CHUNK_REGIONS. */
   data: Float64Array;
 
-  constructor(epoch: number, from?: Chunk) {
+  constructor(epoch: number, data = new Float64Array(FIRST_REGIONS << FIELD_SHIFT), length = 0) {
     this.epoch = epoch;
-    this.length = from?.length ?? 0;
-    this.data = from?.data.slice() ?? new Float64Array(FIRST_REGIONS << FIELD_SHIFT);
-  }
-
-  /** Makes room for `length` regions. */
-  reserveRoom(length: number): void {
-    let room = this.data.length >>> FIELD_SHIFT;
-    if (length <= room) return;
-    while (room < length) room *= 2;
-    const data = new Float64Array(room << FIELD_SHIFT);
-    data.set(this.data);
     this.data = data;
+    this.length = length;
   }
 
-  /** Makes or closes a gap: what was at `from` and behind lies at `to` and behind afterwards. */
-  shift(from: number, to: number): void {
-    this.data.copyWithin(to << FIELD_SHIFT, from << FIELD_SHIFT, this.length << FIELD_SHIFT);
-    this.length += to - from;
+  copy(epoch: number): Chunk {
+    return new Chunk(epoch, this.data.slice(), this.length);
   }
 
-  /** Takes the regions of `other` from `from` on. */
-  takeTail(other: Chunk, from: number): void {
-    this.reserveRoom(other.length - from);
-    this.data.set(other.data.subarray(from << FIELD_SHIFT, other.length << FIELD_SHIFT));
-    this.length = other.length - from;
-    other.length = from;
+  /** Makes room for one more region at `offset`. */
+  open(offset: number): void {
+    if (this.data.length === this.length << FIELD_SHIFT) {
+      const data = new Float64Array((2 * this.length) << FIELD_SHIFT);
+      data.set(this.data);
+      this.data = data;
+    }
+    this.data.copyWithin((offset + 1) << FIELD_SHIFT, offset << FIELD_SHIFT, this.length << FIELD_SHIFT);
+    this.length++;
+  }
+
+  /** Takes the region at `offset` out. */
+  close(offset: number): void {
+    this.data.copyWithin(offset << FIELD_SHIFT, (offset + 1) << FIELD_SHIFT, this.length << FIELD_SHIFT);
+    this.length--;
+  }
+
+  /** Cuts off the regions from `from` on. @returns them, as a chunk of the same epoch. */
+  split(from: number): Chunk {
+    const tail = new Chunk(this.epoch, new Float64Array(CHUNK_REGIONS << FIELD_SHIFT), this.length - from);
+    tail.data.set(this.data.subarray(from << FIELD_SHIFT, this.length << FIELD_SHIFT));
+    this.length = from;
+    return tail;
   }
 }

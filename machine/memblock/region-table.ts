@@ -1,5 +1,5 @@
 import { CHUNK_MASK, CHUNK_REGIONS, CHUNK_SHIFT, Chunk, END, FIELD_SHIFT, FLAGS, NID } from './region-chunk.ts';
-import { toU64 } from './u64.ts';
+import { exactSizeBetween } from './u64.ts';
 
 /*
  * One of memblock's two arrays as an ordered index. The kernel keeps a flat array: finding a place means scanning it,
@@ -43,16 +43,15 @@ export class RegionTable {
   /** Where the kernel's array lies in RAM; 0 for the static one in the kernel image. */
   arrayPhys = 0;
   #chunks: Chunk[] = [];
-  /** First base of each chunk, in the order of the chunks. */
-  #firsts = new Float64Array(16);
-  /** Regions in each chunk, as the chunks themselves say. */
-  #lengths = new Int32Array(16);
-  #fenwick = new Int32Array(17);
+  /** The directory, of at least as many entries as there are chunks: first bases, and a Fenwick tree from 1 up. */
+  readonly #firsts: number[] = [];
+  readonly #fenwick: number[] = [0];
   #count = 0;
   #epoch = 1;
-  #finger = 0;
-  #total = 0;
-  #totalSpill = 0n;
+  /** total_size, less what `#recent` says. */
+  #settled = 0n;
+  /** Regions below 2^53 that came and went since. */
+  #recent = 0;
 
   constructor(name: 'memory' | 'reserved', max: number) {
     this.name = name;
@@ -69,24 +68,24 @@ export class RegionTable {
    * is not the sum of the sizes any more (7.3: memblock_trim_memory leaves it alone).
    */
   get totalSize(): bigint {
-    return BigInt.asUintN(64, this.#totalSpill + BigInt(this.#total));
+    return BigInt.asUintN(64, this.#settled + BigInt(this.#recent));
   }
 
-  setTotal(base: number, end: number): void {
-    this.#total = 0;
-    this.#totalSpill = toU64(end) - toU64(base);
+  /**
+   * Sets total_size. Also called with what it is, when that may not be the sum of the sizes any more: a number holds
+   * what came and went below 2^53 since, which is never more than there is.
+   */
+  setTotal(total: bigint): void {
+    this.#recent = 0;
+    this.#settled = total;
   }
 
   #addTotal(base: number, end: number, sign: 1 | -1): void {
     if (end > Number.MAX_SAFE_INTEGER) {
-      this.#totalSpill += BigInt(sign) * (toU64(end) - toU64(base));
+      this.setTotal(this.totalSize + BigInt(sign) * exactSizeBetween(base, end));
       return;
     }
-    this.#total += sign * (end - base);
-    if (this.#total > 2 ** 52 || this.#total < -(2 ** 52)) {
-      this.#totalSpill += BigInt(this.#total);
-      this.#total = 0;
-    }
+    this.#recent += sign * (end - base);
   }
 
   // --- looking ---------------------------------------------------------------------------------------------------
@@ -137,23 +136,18 @@ export class RegionTable {
     const nrChunks = this.#chunks.length;
     if (nrChunks === 0) return NO_REGION;
     const firsts = this.#firsts;
-    let c = this.#finger;
-    if (c >= nrChunks || (firsts[c] as number) > addr || (c + 1 < nrChunks && (firsts[c + 1] as number) <= addr)) {
-      let low = 0;
-      let high = nrChunks;
-      while (low < high) {
-        const mid = (low + high) >>> 1;
-        if ((firsts[mid] as number) <= addr) low = mid + 1;
-        else high = mid;
-      }
-      if (low === 0) return 0;
-      c = low - 1;
-      this.#finger = c;
+    let c = 0;
+    let behind = nrChunks;
+    while (c < behind) {
+      const mid = (c + behind) >>> 1;
+      if ((firsts[mid] as number) <= addr) c = mid + 1;
+      else behind = mid;
     }
+    if (c === 0) return 0;
+    c--;
     const chunk = this.#chunks[c] as Chunk;
     let low = 0;
     let high = chunk.length;
-    if ((chunk.data[(high - 1) << FIELD_SHIFT] as number) <= addr) low = high;
     while (low < high) {
       const mid = (low + high) >>> 1;
       if ((chunk.data[mid << FIELD_SHIFT] as number) <= addr) low = mid + 1;
@@ -177,9 +171,9 @@ export class RegionTable {
     return sum;
   }
 
-  /** The position at an index of the kernel's flat array; NO_REGION behind the last. */
+  /** The position at an index of the kernel's flat array; NO_REGION behind the last, and for -1. */
   at(index: number): number {
-    if (index < 0 || index >= this.#count) return NO_REGION;
+    if (index >= this.#count) return NO_REGION;
     const nrChunks = this.#chunks.length;
     let c = 0;
     let left = index;
@@ -205,69 +199,26 @@ export class RegionTable {
   #writable(c: number): Chunk {
     const chunk = this.#chunks[c] as Chunk;
     if (chunk.epoch === this.#epoch) return chunk;
-    const copy = new Chunk(this.#epoch, chunk);
+    const copy = chunk.copy(this.#epoch);
     this.#chunks[c] = copy;
     return copy;
   }
 
   #countChanged(c: number, delta: number): void {
     this.#count += delta;
-    this.#lengths[c] = (this.#lengths[c] as number) + delta;
     for (let i = c + 1; i <= this.#chunks.length; i += i & -i) {
       this.#fenwick[i] = (this.#fenwick[i] as number) + delta;
     }
   }
 
-  /** Puts a chunk, empty or split off, into the directory; for an empty one `first` tells where it belongs. */
-  #addChunk(c: number, chunk: Chunk, first: number): void {
-    const nrBefore = this.#chunks.length;
-    if (nrBefore + 1 >= this.#firsts.length) this.#growDirectory(2 * nrBefore);
-    if (c === nrBefore) {
-      this.#chunks.push(chunk);
-    } else {
-      this.#chunks.splice(c, 0, chunk);
-      this.#firsts.copyWithin(c + 1, c, nrBefore);
-      this.#lengths.copyWithin(c + 1, c, nrBefore);
-    }
-    this.#firsts[c] = first;
-    this.#lengths[c] = chunk.length;
-    if (c > 0) this.#lengths[c - 1] = (this.#chunks[c - 1] as Chunk).length;
-    if (c < nrBefore || chunk.length > 0) {
-      this.#countAgain();
-      return;
-    }
-    // Behind all others: only the last node of the Fenwick tree is new.
-    let sum = 0;
-    for (let i = c; i > c + 1 - ((c + 1) & -(c + 1)); i -= i & -i) sum += this.#fenwick[i] as number;
-    this.#fenwick[c + 1] = sum;
-  }
-
-  #removeChunk(c: number): void {
-    this.#firsts.copyWithin(c, c + 1, this.#chunks.length);
-    this.#lengths.copyWithin(c, c + 1, this.#chunks.length);
-    this.#chunks.splice(c, 1);
-    this.#countAgain();
-  }
-
-  #growDirectory(length: number): void {
-    const [firsts, lengths] = [this.#firsts, this.#lengths];
-    this.#firsts = new Float64Array(length);
-    this.#firsts.set(firsts);
-    this.#lengths = new Int32Array(length);
-    this.#lengths.set(lengths);
-    this.#fenwick = new Int32Array(length + 1);
-    this.#countAgain();
-  }
-
-  /** Makes the Fenwick tree anew. */
-  #countAgain(): void {
-    const nrChunks = this.#chunks.length;
-    const fenwick = this.#fenwick;
-    const lengths = this.#lengths;
-    for (let i = 1; i <= nrChunks; i++) fenwick[i] = lengths[i - 1] as number;
-    for (let i = 1; i <= nrChunks; i++) {
-      const parent = i + (i & -i);
-      if (parent <= nrChunks) fenwick[parent] = (fenwick[parent] as number) + (fenwick[i] as number);
+  /** Makes the directory anew from chunk `c` up. A node of the Fenwick tree is made from those below it. */
+  #indexFrom(c: number): void {
+    for (let i = c + 1; i <= this.#chunks.length; i++) {
+      const chunk = this.#chunks[i - 1] as Chunk;
+      this.#firsts[i - 1] = chunk.data[0] as number;
+      let sum = chunk.length;
+      for (let step = 1; step < (i & -i); step *= 2) sum += this.#fenwick[i - step] as number;
+      this.#fenwick[i] = sum;
     }
   }
 
@@ -277,47 +228,34 @@ export class RegionTable {
    * @returns where it is now.
    */
   insert(pos: number, base: number, end: number, flags: number, nid: number, keepTotal = false): number {
-    let c: number;
-    let offset: number;
+    let c = pos >>> CHUNK_SHIFT;
+    let offset = pos & CHUNK_MASK;
     if (pos === NO_REGION) {
-      c = this.#chunks.length - 1;
-      offset = c < 0 ? 0 : (this.#chunks[c] as Chunk).length;
-    } else {
-      c = pos >>> CHUNK_SHIFT;
-      offset = pos & CHUNK_MASK;
-      // The end of the chunk before is as good a place, and keeps ascending insertions in one chunk.
-      if (offset === 0 && c > 0 && (this.#chunks[c - 1] as Chunk).length < CHUNK_REGIONS) {
-        c--;
-        offset = (this.#chunks[c] as Chunk).length;
+      if (this.#count === 0) {
+        this.#chunks.push(new Chunk(this.#epoch));
+        this.#indexFrom(0);
       }
+      c = this.#chunks.length - 1;
+      offset = (this.#chunks[c] as Chunk).length;
     }
-    if (c < 0 || (this.#chunks[c] as Chunk).length === CHUNK_REGIONS) {
-      // A full chunk is split in halves, or near its end right there, so that ascending insertions leave full chunks.
-      const fresh = new Chunk(this.#epoch);
-      if (c >= 0 && offset < CHUNK_REGIONS) {
-        const from = offset >= (CHUNK_REGIONS * 3) / 4 ? offset : CHUNK_REGIONS / 2;
-        fresh.takeTail(this.#writable(c), from);
-        this.#addChunk(c + 1, fresh, fresh.data[0] as number);
-        if (offset > from) {
-          c++;
-          offset -= from;
-        }
-      } else {
+    if ((this.#chunks[c] as Chunk).length === CHUNK_REGIONS) {
+      // Regions that come one behind the other leave full chunks: in its upper half a chunk is split where the new one goes.
+      const from = Math.max(offset, CHUNK_REGIONS / 2);
+      this.#chunks.splice(c + 1, 0, this.#writable(c).split(from));
+      this.#indexFrom(c);
+      if (offset === from) {
         c++;
         offset = 0;
-        this.#addChunk(c, fresh, base);
       }
     }
     const chunk = this.#writable(c);
-    chunk.reserveRoom(chunk.length + 1);
-    if (offset < chunk.length) chunk.shift(offset, offset + 1);
-    else chunk.length++;
+    chunk.open(offset);
     const at = offset << FIELD_SHIFT;
     chunk.data[at] = base;
     chunk.data[at + END] = end;
     chunk.data[at + FLAGS] = flags;
     chunk.data[at + NID] = nid;
-    if (offset === 0) this.#firsts[c] = base;
+    this.#firsts[c] = chunk.data[0] as number;
     this.#countChanged(c, 1);
     if (!keepTotal) this.#addTotal(base, end, 1);
     return (c << CHUNK_SHIFT) + offset;
@@ -331,11 +269,12 @@ export class RegionTable {
     const chunk = this.#writable(c);
     if (chunk.length === 1) {
       this.#count--;
-      this.#removeChunk(c);
-      return c < this.#chunks.length ? c << CHUNK_SHIFT : NO_REGION;
+      this.#chunks.splice(c, 1);
+      this.#indexFrom(c);
+      return c < this.#chunks.length ? pos : NO_REGION;
     }
-    chunk.shift(offset + 1, offset);
-    if (offset === 0) this.#firsts[c] = chunk.data[0] as number;
+    chunk.close(offset);
+    this.#firsts[c] = chunk.data[0] as number;
     this.#countChanged(c, -1);
     if (offset < chunk.length) return pos;
     return c + 1 < this.#chunks.length ? (c + 1) << CHUNK_SHIFT : NO_REGION;
@@ -347,7 +286,7 @@ export class RegionTable {
     const at = (pos & CHUNK_MASK) << FIELD_SHIFT;
     chunk.data[at] = base;
     chunk.data[at + END] = end;
-    if ((pos & CHUNK_MASK) === 0) this.#firsts[pos >>> CHUNK_SHIFT] = base;
+    this.#firsts[pos >>> CHUNK_SHIFT] = chunk.data[0] as number;
   }
 
   /** Moves the end of a region up, into the total as well; what lies there must be free. */
@@ -380,18 +319,7 @@ export class RegionTable {
     this.#count = version.count;
     this.max = version.max;
     this.arrayPhys = version.arrayPhys;
-    this.#total = 0;
-    this.#totalSpill = version.totalSize;
-    if (this.#chunks.length + 1 >= this.#firsts.length) {
-      const room = 2 * this.#chunks.length + 16;
-      this.#firsts = new Float64Array(room);
-      this.#lengths = new Int32Array(room);
-      this.#fenwick = new Int32Array(room + 1);
-    }
-    for (const [c, chunk] of this.#chunks.entries()) {
-      this.#firsts[c] = chunk.data[0] as number;
-      this.#lengths[c] = chunk.length;
-    }
-    this.#countAgain();
+    this.setTotal(version.totalSize);
+    this.#indexFrom(0);
   }
 }

@@ -3,63 +3,73 @@ import { PHYS_ADDR_MAX } from './flags.ts';
 
 /*
  * Arithmetic on physical addresses as memblock does it, modulo 2^64, on doubles in which 2^64 stands for 2^64 - 1
- * (see PHYS_ADDR_MAX). Everything below 2^53 takes the short path; the rest goes through BigInt.
+ * (see PHYS_ADDR_MAX). What allocations compute goes by halves of 32 bits, which is exact for every double.
  */
 
 const MASK = (1n << 64n) - 1n;
-const EXACT = Number.MAX_SAFE_INTEGER;
+const HALF = 2 ** 32;
 
 /** The u64 that a memblock number stands for. */
 export function toU64(value: number): bigint {
   return value >= PHYS_ADDR_MAX ? MASK : BigInt(value);
 }
 
-/** The memblock number for a u64: the nearest that a double has, PHYS_ADDR_MAX for all ones. */
+/** The memblock number for a u64: the nearest that a double has, so PHYS_ADDR_MAX for all ones. */
 export function fromU64(value: bigint): number {
-  return value === MASK ? PHYS_ADDR_MAX : Number(BigInt.asUintN(64, value));
+  return Number(BigInt.asUintN(64, value));
 }
 
 /** base + size, wrapping at 2^64 as the kernel's sum does where it does not cap. */
 export function wrappingAdd(base: number, size: number): number {
-  const sum = base + size;
-  return sum <= EXACT ? sum : fromU64(toU64(base) + toU64(size));
+  return fromU64(toU64(base) + toU64(size));
 }
 
 /** The end of a range, capped at PHYS_ADDR_MAX (memblock_cap_size). */
 export function cappedEnd(base: number, size: number): number {
-  const sum = base + size;
-  return sum < PHYS_ADDR_MAX ? sum : PHYS_ADDR_MAX;
+  return Math.min(base + size, PHYS_ADDR_MAX);
 }
 
-function isPowerOfTwo(value: number): boolean {
-  return value > 0 && Number.isInteger(Math.log2(value)) && 2 ** Math.log2(value) === value;
+/** The low half of the u64, as an unsigned number. */
+function low(value: number): number {
+  return value >= PHYS_ADDR_MAX ? HALF - 1 : value >>> 0;
 }
 
-/** The kernel's round_up: masks, so an alignment that is no power of two gives what masking gives. */
+function high(value: number): number {
+  return value >= PHYS_ADDR_MAX ? HALF - 1 : Math.floor(value / HALF);
+}
+
+/** The number for two halves, each taken modulo 2^32. */
+function join(highHalf: number, lowHalf: number): number {
+  return (highHalf >>> 0) * HALF + (lowHalf >>> 0);
+}
+
+/** The high half of align - 1; its low half is low(align) - 1. */
+function highMask(align: number): number {
+  return high(align) - (low(align) === 0 ? 1 : 0);
+}
+
+/** The kernel's round_up, ((value - 1) | (align - 1)) + 1: an alignment that is no power of two gives what masks give. */
 export function roundUp64(value: number, align: number): number {
-  if (value + align <= EXACT && isPowerOfTwo(align)) {
-    const rest = value % align;
-    return rest === 0 ? value : value + (align - rest);
-  }
-  return fromU64(BigInt.asUintN(64, ((toU64(value) - 1n) | BigInt.asUintN(64, toU64(align) - 1n)) + 1n) & MASK);
+  const lowHalf = ((low(value) - 1) | (low(align) - 1)) + 1;
+  const highHalf = (high(value) - (low(value) === 0 ? 1 : 0)) | highMask(align);
+  return join(highHalf + (lowHalf === 0 ? 1 : 0), lowHalf);
 }
 
 /** The kernel's round_down, by masks as well. */
 export function roundDown64(value: number, align: number): number {
-  if (value <= EXACT && isPowerOfTwo(align)) return value - (value % align);
-  return fromU64(toU64(value) & ~BigInt.asUintN(64, toU64(align) - 1n));
+  return highestAligned(value, 0, align);
 }
 
-/** round_down(end - size, align), exact for an end of PHYS_ADDR_MAX as well. Needs size <= end. */
+/** round_down(end - size, align), exact for an end of PHYS_ADDR_MAX as well. */
 export function highestAligned(end: number, size: number, align: number): number {
-  if (end <= EXACT) return roundDown64(end - size, align);
-  return fromU64((toU64(end) - toU64(size)) & ~BigInt.asUintN(64, toU64(align) - 1n));
+  const lowHalf = low(end) - low(size);
+  const highHalf = high(end) - high(size) - (lowHalf < 0 ? 1 : 0);
+  return join(highHalf & ~highMask(align), lowHalf & ~(low(align) - 1));
 }
 
 /** Bytes between two addresses, as memblock's number. */
 export function sizeBetween(base: number, end: number): number {
-  if (end <= EXACT) return end - base;
-  return fromU64(toU64(end) - toU64(base));
+  return highestAligned(end, base, 1);
 }
 
 /** Bytes between two addresses, exact: a region capped at the end of the address space is a byte short of it. */
@@ -69,7 +79,7 @@ export function exactSizeBetween(base: number, end: number): bigint {
 
 /** `0x`-hex of an address or size, all 64 bits exact. */
 export function hexU64(value: number): string {
-  return value <= EXACT ? hex(value) : hex(toU64(value));
+  return hex(toU64(value));
 }
 
 /** `0x`-hex with all 16 digits, as the kernel prints `%pa`. */

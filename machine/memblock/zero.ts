@@ -15,10 +15,10 @@ export function zeroPhysicalRange(memory: PhysicalMemory, start: number, end: nu
     if (bank === undefined) throw new MachineFault('write', at);
     const stop = Math.min(end, bank.base + bank.sizeBytes);
     const firstPage = Math.min(alignUp(at, pageBytes), stop);
-    if (firstPage > at) memory.writeBytes(at as PhysAddr, new Uint8Array(firstPage - at));
+    memory.writeBytes(at as PhysAddr, new Uint8Array(firstPage - at));
     const lastPage = Math.max(alignDown(stop, pageBytes), firstPage);
     memory.fillPages((firstPage / pageBytes) as Pfn, (lastPage - firstPage) / pageBytes, ZERO_FILL);
-    if (stop > lastPage) memory.writeBytes(lastPage as PhysAddr, new Uint8Array(stop - lastPage));
+    memory.writeBytes(lastPage as PhysAddr, new Uint8Array(stop - lastPage));
     at = stop;
   }
 }
