@@ -35,7 +35,7 @@ export const MODULES = {
     mutate: ['machine/memblock/*.ts'],
     // What the kernel's own memblock did is in traces.
     tests: [
-      ...['asking', 'cases', 'edges', 'free-ranges', 'memblock', 'model', 'region-table'].map(
+      ...['arrays', 'asking', 'cases', 'cost', 'edges', 'free-ranges', 'memblock', 'model', 'region-table'].map(
         (name) => `test/machine/memblock/${name}.test.ts`,
       ),
       'test/scenarios/replay/memory.test.ts',

@@ -71,8 +71,9 @@ describe('addresses modulo 2^64, with 2^64 standing for all ones', () => {
   });
 
   test('sizes are exact to the byte at the end', () => {
-    for (const [i, base] of VALUES.entries()) {
-      for (const end of [...VALUES.slice(i), ...TOP]) {
+    const all = [...VALUES, ...TOP];
+    for (const [i, base] of all.entries()) {
+      for (const end of all.slice(i)) {
         expect(exactSizeBetween(base, end)).toBe(toU64(end) - toU64(base));
         expect(sizeBetween(base, end)).toBe(fromU64(toU64(end) - toU64(base)));
       }
@@ -125,8 +126,8 @@ describe('zeroing', () => {
       expect.objectContaining({ name: 'MachineFault', message: expect.stringContaining((192 * KIB).toString(16)) }),
     );
     expect(memory.readU8(physAddr(192 * KIB - 1))).toBe(0);
-    expect(() => zeroPhysicalRange(memory, 60 * KIB, 61 * KIB)).toThrow(
-      expect.objectContaining({ name: 'MachineFault' }),
+    expect(() => zeroPhysicalRange(memory, 60 * KIB + 5, 61 * KIB)).toThrow(
+      expect.objectContaining({ name: 'MachineFault', address: '0xf005' }),
     );
   });
 
@@ -170,11 +171,35 @@ describe('the end of memblock', () => {
     ]);
   });
 
-  test('a reserved region that lies in no memory is on node 0', () => {
+  test('a reserved region that lies in no memory is on its own node, else on that of its first page, else on node 0', () => {
     const memblock = new Memblock({ page: PAGE_4K });
-    memblock.addNode(MIB, MIB, 1);
+    memblock.addNode(MIB, MIB + 0x800, 1);
+    memblock.add(3 * MIB, 0x800);
+    memblock.reserve(2 * MIB + 0x800, 0x100);
+    memblock.reserve(3 * MIB + 0x800, 0x100);
     memblock.reserve(8 * MIB, 0x1000);
-    expect(tell(memblock)).toEqual([[0x800, 0x801, 0]]);
+    memblock.reserveNode(9 * MIB, 0x1000, 2, 0);
+    expect(tell(memblock)).toEqual([
+      [0x200, 0x201, 1],
+      [0x300, 0x301, 0],
+      [0x800, 0x801, 0],
+      [0x900, 0x901, 2],
+    ]);
+  });
+
+  test('an array that doubles meanwhile is on a node as well', () => {
+    const memblock = new Memblock({ page: PAGE_4K, initReservedRegions: 2 });
+    memblock.addNode(0, MIB, 0);
+    memblock.addNode(MIB, MIB, 1);
+    memblock.allowResize();
+    memblock.currentLimit = MIB;
+    memblock.reserve(MIB - 0x1000, 0x2000);
+    expect(tell(memblock)).toEqual([
+      [0xfd, 0xfe, 0],
+      [0xff, 0x100, 0],
+      [0x100, 0x101, 1],
+    ]);
+    expect([...memblock.reserved].map(({ nid }) => nid)).toEqual([0, 0, 1]);
   });
 
   test('without NUMA every region is on node 0', () => {
@@ -318,11 +343,12 @@ test('an array that lies above 2^53 is written with all 64 bits', () => {
   memblock.allowResize();
   memblock.currentLimit = MIB;
   memblock.addNode(0x1_2345_6000, 0x2_0000_1000, 1);
+  memblock.addNode(0x10_0000_0000, 0x2_0000_0000, 1);
   memblock.addNode(2 ** 60, PHYS_ADDR_MAX, 2, MEMBLOCK_NOMAP);
   memblock.writeArrays(memory);
   const at = memblock.memory.arrayPhys;
-  const view = new DataView(memory.readBytes(physAddr(at), 4 * 24).buffer);
-  const rows = [0, 24, 48, 72].map((offset) => [
+  const view = new DataView(memory.readBytes(physAddr(at), 5 * 24).buffer);
+  const rows = [0, 24, 48, 72, 96].map((offset) => [
     view.getBigUint64(offset, true),
     view.getBigUint64(offset + 8, true),
     view.getUint32(offset + 16, true),
@@ -331,6 +357,7 @@ test('an array that lies above 2^53 is written with all 64 bits', () => {
   expect(rows).toEqual([
     [0n, BigInt(MIB), 0, 0],
     [0x1_2345_6000n, 0x2_0000_1000n, 0, 1],
+    [0x10_0000_0000n, 0x2_0000_0000n, 0, 1],
     [2n ** 60n, MASK - 2n ** 60n, MEMBLOCK_NOMAP, 2],
     [0n, 0n, 0, 0],
   ]);

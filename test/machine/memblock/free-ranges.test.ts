@@ -62,9 +62,11 @@ test('going straight to the next gap that matters finds the same ranges, and cou
       parts(40),
       fc.constantFrom(0, 0x40),
       fc.boolean(),
-      (memoryParts, reservedParts, wanted, up) => {
-        const memory = regionsOf(memoryParts.map(([gap, length, flags]) => [gap * 7, length * 5, flags]));
-        const reserved = regionsOf(reservedParts);
+      // Bytes, and addresses beyond 2^53.
+      fc.constantFrom(1, 2 ** 49),
+      (memoryParts, reservedParts, wanted, up, unit) => {
+        const memory = regionsOf(memoryParts.map(([gap, size, flags]) => [gap * 7 * unit, size * 5 * unit, flags]));
+        const reserved = regionsOf(reservedParts.map(([gap, size, flags]) => [gap * unit, size * unit, flags]));
         const source = {
           memory: tableOf('memory', memory),
           reserved: tableOf('reserved', reserved),
