@@ -210,14 +210,11 @@ export class RadixTree implements OutgoingMap {
     for (let done = 0; done < count; ) {
       const at = pfn + done * blockPages;
       const { lo, hi } = this.#keyOf(at, order);
-      const err = this.addKey(lo, hi);
+      let nrKeys = Math.min(count - done, leafKeys - (lo & this.#bitmapMask));
+      // Where addresses wrap keys are no neighbours any more.
+      if (this.#keyOf(at + (nrKeys - 1) * blockPages, order).lo !== lo + nrKeys - 1) nrKeys = 1;
+      const err = this.addKeyRun(lo, hi, nrKeys);
       if (err !== 0) return err;
-      const bit = lo & this.#bitmapMask;
-      let nrKeys = Math.min(count - done, leafKeys - bit);
-      // Where addresses wrap keys are no neighbours any more, and a leaf outside whole pages is not kept in hand.
-      const last = this.#keyOf(at + (nrKeys - 1) * blockPages, order);
-      if (last.lo !== lo + nrKeys - 1 || !this.#inHand(lo | 0, hi | 0)) nrKeys = 1;
-      else fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
       done += nrKeys;
     }
     return 0;
@@ -252,6 +249,32 @@ export class RadixTree implements OutgoingMap {
     }
     const at = this.#heldOffset + ((lo & this.#bitmapMask) >>> 5);
     this.#heldWords[at] = (this.#heldWords[at] as number) | (1 << lo);
+    return 0;
+  }
+
+  /**
+   * Sets the bits of `count` keys, one behind the other from a key given as halves: what as many calls of `addKey` in
+   * ascending order do. Only the first key of each leaf goes down the tree.
+   * @returns 0, or the error of the first key that could not be added; those before it stay.
+   */
+  addKeyRun(keyLo: number, keyHi: number, count: number): 0 | Errno {
+    const leafKeys = this.#bitmapMask + 1;
+    let lo = keyLo >>> 0;
+    let hi = keyHi >>> 0;
+    for (let left = count; left > 0; ) {
+      const err = this.addKey(lo, hi);
+      if (err !== 0) return err;
+      const bit = lo & this.#bitmapMask;
+      // A leaf outside whole pages is not kept in hand: each of its keys goes down.
+      const nrKeys = this.#inHand(lo | 0, hi | 0) ? Math.min(left, leafKeys - bit) : 1;
+      if (nrKeys > 1) fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
+      left -= nrKeys;
+      lo += nrKeys;
+      if (lo >= 0x1_0000_0000) {
+        lo = 0;
+        hi++;
+      }
+    }
     return 0;
   }
 

@@ -62,6 +62,8 @@ export interface RadixCallbacks {
   node?(phys: PhysAddr, level: number, linkPhys: number): number;
   /** Each set bit, as the key that it stands for. */
   leaf?(keyLo: number, keyHi: number): number;
+  /** As `leaf`, instead of it, with neighbouring keys of a leaf in one call where whole words of them are set. */
+  run?(keyLo: number, keyHi: number, count: number): number;
   /** Each set bit, as the block that its key decodes to. Instead of `leaf`. */
   block?: BlockVisitor;
 }
@@ -198,6 +200,8 @@ export class RadixWalk {
       result = this.#table(view, level, keyLo, keyHi);
     } else if (callbacks.block !== undefined) {
       this.#spend(STEPS_PER_KEY * this.#blocks(view, keyLo, keyHi, callbacks.block));
+    } else if (callbacks.run !== undefined) {
+      result = this.#runs(view, keyLo, keyHi, callbacks.run);
     } else if (callbacks.leaf !== undefined) {
       result = this.#keys(view, keyLo, keyHi);
     }
@@ -240,6 +244,34 @@ export class RadixWalk {
         word ^= lowest;
         this.#stepsLeft -= STEPS_PER_KEY;
         const result = leaf((keyLo | (32 * i + 31 - Math.clz32(lowest))) >>> 0, high);
+        if (result !== 0) return result;
+      }
+    }
+    return 0;
+  }
+
+  #runs(
+    view: NodeView,
+    keyLo: number,
+    keyHi: number,
+    run: (keyLo: number, keyHi: number, count: number) => number,
+  ): number {
+    const { words, offset } = view;
+    const nrWords = Math.min(view.nrWords, this.#geometry.bitmapWords);
+    const high = keyHi >>> 0;
+    for (let i = 0; i < nrWords; ) {
+      const first = i++;
+      let word = words[offset + first] as number;
+      if (word === FULL_WORD) {
+        while (i < nrWords && words[offset + i] === FULL_WORD) i++;
+        this.#stepsLeft -= STEPS_PER_KEY;
+        const result = run((keyLo | (32 * first)) >>> 0, high, 32 * (i - first));
+        if (result !== 0) return result;
+        continue;
+      }
+      for (; word !== 0; word &= word - 1) {
+        this.#stepsLeft -= STEPS_PER_KEY;
+        const result = run((keyLo | (32 * first + 31 - Math.clz32(word & -word))) >>> 0, high, 1);
         if (result !== 0) return result;
       }
     }
@@ -315,6 +347,8 @@ export class RadixWalk {
     return count;
   }
 }
+
+const FULL_WORD = 0xffff_ffff;
 
 const CACHE_LINE_WORDS = 16;
 /**

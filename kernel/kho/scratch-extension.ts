@@ -12,8 +12,11 @@ import type { RadixCallbacks } from './radix-walk.ts';
 const BLOCK_SHIFT = 30;
 const BLOCK_BYTES = 2 ** BLOCK_SHIFT;
 
-/** A key of nonsense order covers up to 2^34 blocks; more steps than this are taken for a hang. */
-const MAX_STEPS = 2 ** 27;
+/**
+ * A key of nonsense order covers up to 2^34 blocks, which the kernel marks one by one until its memory is used up. More
+ * steps than this, about half a minute of its time, are taken for a hang.
+ */
+const MAX_STEPS = 2 ** 31;
 
 export interface ScratchExtension {
   readonly memblock: Memblock;
@@ -90,12 +93,16 @@ function markBusy(deps: ScratchExtension, busy: RadixTree): number {
       const start = hi * 0x1_0000_0000 + lo;
       // Beyond 2^53 the sum is rounded, never across a block; it wraps at 2^64 as in the kernel.
       const end = (start + size.hi * 0x1_0000_0000 + size.lo) % 2 ** 64;
-      for (let at = start; at < end; at += BLOCK_BYTES) {
-        const err = add(Math.floor(at / BLOCK_BYTES));
-        if (err !== 0) return err;
-        if (++steps > MAX_STEPS) throw new KernelHang('the scan for free blocks');
-      }
-      return 0;
+      if (start >= end) return 0;
+      const block = Math.floor(start / BLOCK_BYTES);
+      const count = Math.ceil((end - start) / BLOCK_BYTES);
+      if (count === 1) return add(block);
+      const nrMarked = Math.min(count, MAX_STEPS - steps);
+      steps += nrMarked;
+      last = block + nrMarked - 1;
+      const err = busy.addKeyRun(block >>> 0, Math.floor(block / 0x1_0000_0000), nrMarked);
+      if (err === 0 && nrMarked < count) throw new KernelHang('the scan for free blocks');
+      return err;
     },
   });
 }
@@ -105,13 +112,13 @@ function markFree(deps: ScratchExtension, busy: RadixTree): number {
   const { memblock } = deps;
   let previousEnd = 0;
   const err = busy.walk({
-    leaf: (keyLo, keyHi) => {
+    run: (keyLo, keyHi, count) => {
       const start = (keyHi * 0x1_0000_0000 + keyLo) * BLOCK_BYTES;
       if (start > previousEnd) {
         const failed = memblock.markKhoScratch(previousEnd, start - previousEnd);
         if (failed !== 0) return ENOMEM;
       }
-      previousEnd = start + BLOCK_BYTES;
+      previousEnd = start + count * BLOCK_BYTES;
       return 0;
     },
   });

@@ -76,6 +76,34 @@ describe.each(PAGE_SIZES)('runs of blocks of $name pages', (page) => {
     expect(tree.stats().keys).toBe(nrLeaves * leafKeys - 1);
   });
 
+  test('go on across keys of 32 bits, and are walked as runs: the keys of a plain walk', () => {
+    const { tree } = makeTree(page);
+    const starts = [3, 40, leafKeys - 33, 2 ** 32 - 70];
+    for (const start of starts) expect(tree.addKeyRun(start, 0, 130)).toBe(0);
+    expect(tree.addKeyRun(7, 5, 1)).toBe(0);
+    const plain: number[] = [];
+    tree.walk({
+      leaf: (lo, hi) => {
+        plain.push(hi * 2 ** 32 + lo);
+        return 0;
+      },
+    });
+    const inRuns: number[] = [];
+    let calls = 0;
+    tree.walk({
+      run: (lo, hi, count) => {
+        calls++;
+        for (let i = 0; i < count; i++) inRuns.push(hi * 2 ** 32 + lo + i);
+        return 0;
+      },
+    });
+    const expected = [...new Set(starts.flatMap((start) => Array.from({ length: 130 }, (_, i) => start + i)))];
+    expect(plain).toEqual([...expected.sort((a, b) => a - b), 5 * 2 ** 32 + 7]);
+    expect(inRuns).toEqual(plain);
+    expect(calls).toBeLessThan(plain.length / 2);
+    expect(tree.walk({ run: (lo) => (lo > 64 ? -5 : 0) })).toBe(-5);
+  });
+
   test('stop at the first block that finds no memory for its leaf', () => {
     const { tree } = makeTree(page, radixGeometry(page).depth - 1);
     expect(tree.preserveRun(0 as Pfn, 0 as Order, 2 * leafKeys)).toBe(ENOMEM);

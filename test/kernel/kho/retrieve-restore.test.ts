@@ -20,6 +20,7 @@ import {
 } from '../../../machine/index.ts';
 import { MEMBLOCK_KHO_SCRATCH, MEMBLOCK_RSRV_NOINIT } from '../../../machine/memblock/flags.ts';
 import { Memblock } from '../../../machine/memblock/memblock.ts';
+import { BumpAllocator } from './bump-allocator.ts';
 
 const GIB = 2 ** 30;
 
@@ -155,6 +156,32 @@ describe.each(PAGE_SIZES)('with pages of $name', (page) => {
       [4, 5],
       [6, 8],
     ]);
+    expect([...memblock.reserved]).toEqual(before);
+  });
+
+  test.each([
+    { name: '1 PiB, two of them and one in the middle of them', log2Bytes: 50, starts: [2 ** 50, 2 ** 51], err: 0 },
+    { name: '2^62 bytes', log2Bytes: 62, starts: [2 ** 62], err: -12 },
+  ])('a block of nonsense size marks its gigabytes as long as memory lasts: $name', ({ log2Bytes, starts, err }) => {
+    const { memory, memblock } = newKernel(page);
+    const geometry = radixGeometry(page);
+    const tree = new RadixTree(memory, geometry, new BumpAllocator(memory, 5 * GIB));
+    tree.init();
+    for (const start of starts) {
+      tree.preserve((start / page.sizeBytes) as Pfn, (log2Bytes - page.shift) as Order);
+      tree.preserve((start / page.sizeBytes + 1) as Pfn, 0 as Order);
+    }
+    memblock.markKhoScratch(GIB, 16 * 2 ** 20);
+    memblock.khoScratchOnly = true;
+    const before = [...memblock.reserved];
+    expect(extendScratch({ memblock, memory, geometry, walk: (callbacks) => tree.walk(callbacks) })).toBe(err);
+    const scratch = [...memblock.memory].filter((region) => (region.flags & MEMBLOCK_KHO_SCRATCH) !== 0);
+    const handedOver = [[GIB, GIB + 16 * 2 ** 20]];
+    const extended = [
+      [0, 5 * GIB],
+      [6 * GIB, 8 * GIB],
+    ];
+    expect(scratch.map(({ base, end }) => [base, end])).toEqual(err === 0 ? extended : handedOver);
     expect([...memblock.reserved]).toEqual(before);
   });
 
