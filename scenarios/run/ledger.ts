@@ -237,14 +237,18 @@ export class ObjectLedger {
     return subtract(all, union(this.#history(object).notOwned.map((pfn) => [pfn, pfn + 1] as const)));
   }
 
-  /** Notes a page that is set aside although its client did not preserve it. */
-  noteLeak(object: ExpectedObject, pfn: Pfn, ledger: KernelLedger, tell: PageTeller): void {
-    if (ledger.leaked.first === undefined) ledger.events.push({ kind: 'leaked', pfn, text: tell(pfn, 'leaked') });
-    this.#history(object).leaked.add(pfn, 1);
-    const stray = new PageRanges();
-    stray.add(pfn, 1);
-    ledger.found.push({ kind: 'leaked', object, state: object.state, pages: stray });
-    ledger.leaked.add(pfn, 1);
+  /** Notes pages that are set aside although their client did not preserve them. */
+  noteLeak(object: ExpectedObject, pages: PageRanges, ledger: KernelLedger, tell: PageTeller): void {
+    const { first } = pages;
+    if (first === undefined) return;
+    if (ledger.leaked.first === undefined) {
+      ledger.events.push({ kind: 'leaked', pfn: first, text: tell(first as Pfn, 'leaked') });
+    }
+    ledger.found.push({ kind: 'leaked', object, state: object.state, pages });
+    for (const [pfn, nrPages] of pages.ranges()) {
+      this.#history(object).leaked.add(pfn, nrPages);
+      ledger.leaked.add(pfn, nrPages);
+    }
   }
 
   /**

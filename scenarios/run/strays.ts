@@ -1,6 +1,7 @@
 import { PageFlag } from '../../kernel/mm/page-states.ts';
 import type { Pfn } from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
+import { PageRanges } from '../check/ranges.ts';
 import { subtract, union } from '../handover/intervals.ts';
 import type { PreservedBlocks, RunState } from './run-state.ts';
 
@@ -28,13 +29,14 @@ export function noteStrays(run: RunState, unpreserved: readonly ExpectedObject[]
   );
   for (const object of unpreserved) {
     const own = run.objects.ownFrames(object);
+    const strays = new PageRanges();
     for (const [start, end] of subtract(own, subtract(own, preserved))) {
       for (let pfn = start; pfn < end; pfn++) {
         const frame = run.kernelFrame(pfn);
-        if (!pages.hasStructPage(frame) || pages.has(frame, PageFlag.managed)) continue;
-        run.objects.noteLeak(object, pfn as Pfn, run.entry.ledger, (at, kind) => run.tell(at, kind));
+        if (pages.hasStructPage(frame) && !pages.has(frame, PageFlag.managed)) strays.add(pfn, 1);
       }
     }
+    run.objects.noteLeak(object, strays, run.entry.ledger, (at, kind) => run.tell(at, kind));
   }
 }
 
