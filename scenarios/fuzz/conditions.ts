@@ -1,8 +1,17 @@
-import type { Release } from '../../kernel/release.ts';
 import { ctz, ilog2 } from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
-import { type Evidence, intersect, type Jump, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
+import { bitmapBytesOf } from '../inspect/chunk-list-map.ts';
+import {
+  type ClientSymptom,
+  type Evidence,
+  intersect,
+  type Jump,
+  type PageSymptom,
+  pagesOf,
+  type Symptom,
+} from './evidence.ts';
+import { rangesOf } from './reader.ts';
 
 /*
  * Questions about a run that known bugs ask of its evidence: what a jump carried, in which kernel, and what of it an object
@@ -22,31 +31,40 @@ export function crossedIn(jump: Jump, object: ExpectedObject): boolean {
   return jump.crossed.some((each) => each.object === object);
 }
 
-/**
- * Whether a symptom is a subtree's whose blob lies in pages of an object. That need not have crossed: unpreserving it
- * unpreserves the blob that came into its place.
- */
-export function ownsBlobOf({ page, state }: Evidence, symptom: Symptom, object: ExpectedObject): boolean {
-  if (symptom.kind !== 'client' || symptom.client !== 'subtree') return false;
-  const phys = state.subtrees.get(symptom.name)?.phys;
-  if (phys === undefined) return false;
-  const pfn = Math.floor(phys / page.sizeBytes);
-  return intersect(pagesOf(object), [[pfn, pfn + 1]]).length > 0;
+/** The pages of a client at a jump that it made; what LUO writes about a session is the kernel's, and all sessions need it. */
+function belongingsIn({ belongings, kernelPages }: Jump, { client, name }: ClientSymptom): Intervals {
+  const own = (client === 'subtree' ? belongings.subtrees : belongings.sessions).get(name);
+  if (own === undefined) return NONE;
+  return union([...own, ...(client === 'subtree' ? belongings.rootFdt : kernelPages)]);
 }
 
-/** Whether the page allocator of the kernel of this number gives out scratch: its deferred initialisation lost the CMA mark. */
-export function forgotCma({ state }: Evidence, kernel: number): boolean {
-  const { context } = state.kernels[kernel - 1]?.kernel ?? {};
-  return (
-    context?.kho.isKhoBoot === true &&
-    context.config.DEFERRED_STRUCT_PAGE_INIT &&
-    context.release.quirks.deferredInitForgetsCma
-  );
+/** Whether a client lacks something because pages of its own, at a jump that it made, are among those that were struck. */
+export function strikesClient(evidence: Evidence, symptom: Symptom, struck: (jump: Jump) => Intervals): boolean {
+  if (symptom.kind !== 'client') return false;
+  return jumpsBefore(evidence, symptom).some((jump) => {
+    const own = belongingsIn(jump, symptom);
+    return own.length > 0 && intersect(own, struck(jump)).length > 0;
+  });
 }
 
-/** Whether the bitmaps and chunks of a jump may have come from scratch, which the next kernel overwrites before it reads. */
-export function mayHaveMapInScratch(evidence: Evidence, jump: Jump): boolean {
-  return jump.old.map.format === 'chunk-list' && forgotCma(evidence, jump.to - 1);
+/** Pages of an object that came to harm because pages were struck at a jump: whole blocks; all of an area without its description. */
+export function strikesObject(evidence: Evidence, symptom: PageSymptom, struck: (jump: Jump) => Intervals): Intervals {
+  const { object } = symptom;
+  return overJumps(evidence, symptom, (jump, pages) => {
+    const hit = struck(jump);
+    if (hit.length === 0) return NONE;
+    const { areas, rootFdt } = jump.belongings;
+    const description = areas.get(object.name);
+    if (description !== undefined && [description, rootFdt].some((each) => intersect(each, hit).length > 0)) {
+      return pages;
+    }
+    return wholeBlocks(object, intersect(pages, hit));
+  });
+}
+
+/** Scratch that the page allocator of the kernel of this number gives out: its deferred initialisation lost the CMA mark. */
+export function lostCma({ lostCma: lost }: Evidence, kernel: number): Intervals {
+  return lost.get(kernel) ?? NONE;
 }
 
 /** The union over the jumps that an object made, of what each spoilt of it. */
@@ -76,8 +94,8 @@ export function wholeBlocks({ blocks }: ExpectedObject, touched: Intervals): Int
 }
 
 /** Blocks that overlap others of another order, each with all that hangs together. */
-export function overlappingBlocks({ blocks }: Jump): Intervals {
-  const sorted = [...blocks].sort((a, b) => a.start - b.start || b.order - a.order);
+export function overlappingBlocks({ read }: Jump): Intervals {
+  const sorted = [...read].sort((a, b) => a.start - b.start || b.order - a.order);
   const out: [number, number][] = [];
   let from = 0;
   let end = -1;
@@ -98,22 +116,32 @@ export function overlappingBlocks({ blocks }: Jump): Intervals {
   return union(out);
 }
 
-/** Pages that an object has together with another, or took from somebody. */
-export function sharedPages({ foreign, state }: Evidence, object: ExpectedObject): Intervals {
-  const pages = pagesOf(object);
-  const shared = [...state.objects.objects.values()]
-    .filter((other) => other !== object)
-    .flatMap((other) => [...intersect(pages, pagesOf(other))]);
-  const taken = [...foreign.values()].flatMap((ranges) => [...intersect(pages, ranges)]);
-  return union([...shared, ...taken]);
+/** Pages that an object had together with another, up to a kernel, and neither of them was freed; or took from somebody. */
+export function sharedPages({ foreign, shared, freed }: Evidence, { object, kernel }: PageSymptom): Intervals {
+  const pages = shared.filter(
+    (each) => each.object === object && each.kernel <= kernel && !freed.has(each.other) && !freed.has(object),
+  );
+  return union([...pages.flatMap((each) => [...each.pages]), ...(foreign.get(object) ?? NONE)]);
 }
 
-/** Whether a client asked, in the kernel of this number, for pages that others had handed over to it. */
-export function tookFromOthers({ jumps, wrongRestores }: Evidence, kernel: number): boolean {
-  const jump = jumps.find(({ to }) => to === kernel);
-  return wrongRestores.some(
-    (each) => each.kernel === kernel && intersect(jump?.recorded ?? NONE, each.pages).length > 0,
-  );
+/** Pages of an object that was freed while it was preserved, or that it has together with one that was. */
+export function freedPages({ shared, freed }: Evidence, { object, kernel }: PageSymptom): Intervals {
+  if ((freed.get(object) ?? Number.POSITIVE_INFINITY) <= kernel) return pagesOf(object);
+  const pages = shared.filter((each) => each.object === object && each.kernel <= kernel && freed.has(each.other));
+  return union(pages.flatMap((each) => [...each.pages]));
+}
+
+/** Pages that were freed before a jump, and are preserved all the same. */
+export function freedBefore({ freed }: Evidence, jump: Jump): Intervals {
+  return union([...freed].flatMap(([object, kernel]) => (kernel < jump.to ? [...pagesOf(object)] : [])));
+}
+
+/** Pages that clients took from others in the kernel before a jump, or asked back in the one behind it. */
+export function takenFromOthers({ foreign, wrongRestores }: Evidence, jump: Jump): Intervals {
+  return union([
+    ...[...foreign.values()].flatMap((pages) => [...pages]),
+    ...wrongRestores.filter(({ kernel }) => kernel === jump.to).flatMap(({ pages }) => [...pages]),
+  ]);
 }
 
 /** The blocks that restoring a range looks at: the largest that is aligned and fits, whatever lies in between. */
@@ -149,27 +177,23 @@ export function blocksWhere({ blocks }: Jump, where: (order: number) => boolean)
   return union(chosen.map(({ start, order }) => [start, start + 2 ** order] as const));
 }
 
-/** The lists of 6.16 to 7.0: how many blocks one bitmap stands for. */
-function bitsOf({ map }: Release, pageBytes: number): number | undefined {
-  if (map.format !== 'chunk-list') return undefined;
-  return 8 * (map.bitmap.sizeBytes === 'PAGE_SIZE' ? pageBytes : Number(map.bitmap.sizeBytes));
+/** A jump between releases that agree in the string and differ in the size of a bitmap: how the reader takes it. */
+export function bitmapsRead({ page }: Evidence, { old, next, outcome }: Jump): 'alike' | 'too-small' | 'too-large' {
+  if (old.map.format !== 'chunk-list' || next.map.format !== 'chunk-list' || outcome === 'cold-boot') return 'alike';
+  const written = bitmapBytesOf(old.map, page);
+  const read = bitmapBytesOf(next.map, page);
+  if (written === read) return 'alike';
+  return written > read ? 'too-small' : 'too-large';
 }
 
-/** A jump between releases that agree in the string and differ in the size of a bitmap. */
-export function bitmapsDiffer(
-  jump: Jump,
-  pageBytes: number,
-): { readonly written: number; readonly read: number } | undefined {
-  const written = bitsOf(jump.old, pageBytes);
-  const read = bitsOf(jump.next, pageBytes);
-  if (written === undefined || read === undefined || written === read || jump.outcome === 'cold-boot') return undefined;
-  return { written, read };
-}
-
-/** Blocks whose bits lie behind what a reader of small bitmaps reads of a large one. */
-export function beyondSmallBitmap({ blocks }: Jump, { written, read }: { written: number; read: number }): Intervals {
-  const lost = blocks.filter(({ start, order }) => Math.floor(start / 2 ** order) % written >= read);
-  return union(lost.map(({ start, order }) => [start, start + 2 ** order] as const));
+/** Whether the new kernel falls over what it reads: where the walk itself does, or where there is no memory. */
+export function fallsOverMap({ state, page }: Evidence, { read, readerFalls }: Jump): boolean {
+  if (readerFalls) return true;
+  const { sizeBytes } = page;
+  const ram = state.machine.map.banks.map((bank) => {
+    return [bank.base / sizeBytes, (bank.base + bank.sizeBytes) / sizeBytes] as const;
+  });
+  return subtract(rangesOf(read), union(ram)).length > 0;
 }
 
 /** The map of 7.1-rc5 and of the merge window before it. */
@@ -202,20 +226,19 @@ export function tooLarge(evidence: Evidence, jump: Jump): Intervals {
   return blocksWhere(jump, (order) => 2 ** order * evidence.page.sizeBytes >= LARGE_BLOCK_BYTES);
 }
 
+/** All frames but some. */
+export function allBut(ranges: Intervals): Intervals {
+  return subtract([[0, 2 ** 53]], ranges);
+}
+
 /** Whether a finalisation before a jump failed, and forgot what was preserved. */
 export function forgotAll({ old, refusals }: Jump): boolean {
   return old.quirks.abortForgetsAll && refusals.length > 0;
 }
 
-/** Whether small bitmaps were read as large ones. */
-export function readsLarge({ page }: Evidence, jump: Jump): boolean {
-  const sizes = bitmapsDiffer(jump, page.sizeBytes);
-  return sizes !== undefined && sizes.written < sizes.read;
-}
-
-/** Whether the new kernel of a jump initialises struct pages late, and forgets. */
-export function losesDeferred({ next, config, outcome }: Jump): boolean {
-  return config.DEFERRED_STRUCT_PAGE_INIT === true && !next.quirks.initialisesDeferredPages && outcome !== 'cold-boot';
+/** Frames whose struct pages the new kernel of a jump initialises late, so that what the walk noted there is nothing. */
+export function losesDeferred({ next, late, outcome }: Jump): Intervals {
+  return next.quirks.initialisesDeferredPages || outcome === 'cold-boot' ? NONE : late;
 }
 
 /** Whether a jump took over a handover whose map was never written. */

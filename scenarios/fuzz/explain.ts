@@ -2,7 +2,7 @@ import { ALLOC_PAGES_SITE, MEMFD_ACCOUNT_SITE, MEMFD_CHARGE_SITE, SESSION_SITE }
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import { type CorruptedField, corruptedField } from './corrupted-fields.ts';
 import { type Evidence, intersect, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
-import { KNOWN_BUGS } from './known-bugs.ts';
+import { isBehind, KNOWN_BUGS, spoiltByBug } from './known-bugs.ts';
 import { wrongStarts } from './predict.ts';
 
 /** What a run's symptoms come from. */
@@ -74,7 +74,7 @@ function isRefusedRetrieval({ state }: Evidence, symptom: Symptom): boolean {
 function causeOfGivingUp(evidence: Evidence, symptom: PageSymptom): string | undefined {
   if (symptom.what !== 'leaked' || symptom.object.order !== -1) return undefined;
   const anywhere = { ...symptom, what: 'wrongState' as const, pages: pagesOf(symptom.object) };
-  return KNOWN_BUGS.find((bug) => (bug.spoils?.(evidence, anywhere) ?? []).length > 0)?.name;
+  return KNOWN_BUGS.find((bug) => spoiltByBug(bug, evidence, anywhere).length > 0)?.name;
 }
 
 /** Whether somebody wrote into a kernel's own memory before this was seen. */
@@ -92,7 +92,7 @@ export function explain(evidence: Evidence): Explanation {
     if (symptom.kind === 'pages') {
       let rest = symptom.pages;
       for (const bug of KNOWN_BUGS) {
-        const left = subtract(rest, bug.spoils?.(evidence, symptom) ?? []);
+        const left = subtract(rest, spoiltByBug(bug, evidence, symptom));
         if (
           left.length !== rest.length ||
           left.some((each, i) => each[0] !== rest[i]?.[0] || each[1] !== rest[i]?.[1])
@@ -121,7 +121,7 @@ export function explain(evidence: Evidence): Explanation {
       continue;
     }
     if (isAsked(symptom) || isRefusedRetrieval(evidence, symptom)) continue;
-    const bug = KNOWN_BUGS.find((each) => each.accounts?.(evidence, symptom) === true);
+    const bug = KNOWN_BUGS.find((each) => isBehind(each, evidence, symptom));
     const change = changes.find((each) => leadsTo(each, symptom));
     if (bug !== undefined) bugs.add(bug.name);
     else if (change !== undefined) fields.add(change.field.field);

@@ -1,32 +1,37 @@
 import { ADD_SUBTREE_SITE, VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
+import type { ExpectedObject } from '../check/expected-object.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import {
-  beyondSmallBitmap,
-  bitmapsDiffer,
+  allBut,
+  bitmapsRead,
   blocksWhere,
   crossedIn,
+  fallsOverMap,
   forgotAll,
-  forgotCma,
+  freedBefore,
+  freedPages,
   isRange,
   jumpsBefore,
   losesDeferred,
-  mayHaveMapInScratch,
+  lostCma,
   missesLevel,
   NONE,
   neverFinalised,
   overJumps,
   overlappingBlocks,
-  ownsBlobOf,
   rangeBlocks,
-  readsLarge,
   sharedPages,
-  tookFromOthers,
+  strikesClient,
+  strikesObject,
+  takenFromOthers,
   tooLarge,
   unreserved,
   wholeBlocks,
 } from './conditions.ts';
-import { type Evidence, intersect, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
+import { type Evidence, intersect, type Jump, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
+import { LAST_OBJECT } from './plan.ts';
 import { lacksFlbNode } from './predict.ts';
+import { rangesOf } from './reader.ts';
 
 /*
  * What kernels are known to do wrong, or to let their clients do wrong. Each bug says itself which pages of which object
@@ -44,7 +49,11 @@ export interface KnownBug {
   readonly what: string;
   /** How the checks see it. */
   readonly seen: string;
-  /** The pages of a symptom that are its doing. */
+  /** The pages that it strikes at a jump: what lies in them, and whoever needs them, comes to harm. */
+  strikes?(evidence: Evidence, jump: Jump): Intervals;
+  /** What can be seen of the pages that it strikes; all, unless it says so. */
+  readonly effects?: readonly PageSymptom['what'][];
+  /** The pages of a symptom that are its doing in another way. */
   spoils?(evidence: Evidence, symptom: PageSymptom): Intervals;
   /** Whether it is behind a symptom of another kind. */
   accounts?(evidence: Evidence, symptom: Symptom): boolean;
@@ -82,10 +91,10 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'scratch has no room for memblock to double its array while preserved blocks are reserved',
     what: 'the walk ignores what memblock returns; the rest is with the page allocator, and restoring it succeeds',
     seen: 'preserved pages without a region, then damaged, or somebody else’s',
-    spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) => wholeBlocks(symptom.object, intersect(pages, unreserved(jump)))),
-    // Memory with two owners: what the kernel or a client keeps there goes with it.
-    accounts: (evidence, symptom) => jumpsBefore(evidence, symptom).some((jump) => unreserved(jump).length > 0),
+    strikes: (_, jump) => unreserved(jump),
+    // Memory with two owners: what the kernel keeps there goes with it.
+    accounts: (evidence, symptom) =>
+      symptom.kind !== 'client' && jumpsBefore(evidence, symptom).some((jump) => unreserved(jump).length > 0),
   },
   {
     name: 'overlapping-orders',
@@ -93,12 +102,8 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a page is preserved in two blocks of different orders',
     what: 'nothing counts references; the lowest order is walked last and wins the head page',
     seen: 'folios come back with another order, and their rest not at all',
-    spoils: (evidence, symptom) =>
-      symptom.what === 'damaged'
-        ? NONE
-        : overJumps(evidence, symptom, (jump, pages) =>
-            wholeBlocks(symptom.object, intersect(pages, overlappingBlocks(jump))),
-          ),
+    strikes: (_, jump) => overlappingBlocks(jump),
+    effects: ['lost', 'leaked', 'wrongState'],
   },
   {
     name: 'no-owner-check',
@@ -107,8 +112,8 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       'a client preserves pages that somebody else has, or has preserved, or asks back what another handed over',
     what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs, who restores first has it',
     seen: 'shared pages are lost, damaged, or restored by the other',
-    spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom.object)),
-    accounts: (evidence, symptom) => symptom.kind === 'client' && tookFromOthers(evidence, symptom.kernel),
+    spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom)),
+    accounts: (evidence, symptom) => strikesClient(evidence, symptom, (jump) => takenFromOthers(evidence, jump)),
   },
   {
     name: 'freed-while-preserved',
@@ -116,19 +121,12 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a client frees pages and leaves them preserved',
     what: 'preserving takes no reference: the page allocator gives them to others, and both hand them over',
     seen: 'the freed pages hold what their next owner put there, or have two owners in the next kernel',
-    spoils: (evidence, symptom) => {
-      const freed = [...evidence.freed].filter(([, kernel]) => kernel <= symptom.kernel);
-      const pages = pagesOf(symptom.object);
-      return union(freed.flatMap(([object]) => [...wholeBlocks(symptom.object, intersect(pages, pagesOf(object)))]));
+    spoils: (evidence, symptom) => wholeBlocks(symptom.object, freedPages(evidence, symptom)),
+    accounts: (evidence, symptom) => {
+      if (symptom.kind === 'client') return strikesClient(evidence, symptom, (jump) => freedBefore(evidence, jump));
+      const crossed = (object: ExpectedObject) => (jump: Jump) => jump.to <= symptom.kernel && crossedIn(jump, object);
+      return symptom.kind !== 'start' && [...evidence.freed.keys()].some((each) => evidence.jumps.some(crossed(each)));
     },
-    accounts: (evidence, symptom) =>
-      symptom.kind !== 'start' &&
-      [...evidence.freed].some(
-        ([object, kernel]) =>
-          kernel <= symptom.kernel &&
-          (ownsBlobOf(evidence, symptom, object) ||
-            evidence.jumps.some((jump) => jump.to <= symptom.kernel && crossedIn(jump, object))),
-      ),
   },
   {
     name: 'init-frees-scratch',
@@ -165,10 +163,7 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a block of 2 GiB or more is handed over',
     what: 'the walk computes its size as an int: 2 GiB become nearly 2^64 bytes, more becomes a few',
     seen: 'its pages are with the page allocator, or nothing is left for it',
-    spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) =>
-        wholeBlocks(symptom.object, intersect(pages, tooLarge(evidence, jump))),
-      ),
+    strikes: (evidence, jump) => tooLarge(evidence, jump),
     accounts: (evidence, symptom) => jumpsBefore(evidence, symptom).some((jump) => tooLarge(evidence, jump).length > 0),
   },
   {
@@ -228,10 +223,24 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       overJumps(evidence, symptom, (jump, pages) =>
         jump.old.quirks.vmallocForgetsError &&
         symptom.object.kind === 'vmalloc' &&
-        (jump.failedBefore.includes(VMALLOC_CHUNK_SITE) || forgotCma(evidence, jump.to - 1))
-          ? subtract(pages, jump.recorded)
+        (jump.failedBefore.includes(VMALLOC_CHUNK_SITE) || lostCma(evidence, jump.to - 1).length > 0)
+          ? symptom.what === 'leaked'
+            ? pages
+            : subtract(pages, jump.recorded)
           : NONE,
       ),
+  },
+  {
+    name: 'vmalloc-undoes-pages',
+    releases: '6.18 to 7.3',
+    condition: 'preserving a vmalloc area of large blocks fails halfway',
+    what: 'the order is noted at the end, so that what was done is undone as if each block were a page',
+    seen: 'the blocks stay preserved, and the next kernel sets them aside for nobody',
+    spoils: ({ jumps }, { what, kernel, object, pages }) => {
+      const jump = jumps.find(({ to }) => to === kernel);
+      const isHalf = jump?.failedAreas.has(object) === true && object.blocks.nrPagesEach > 1;
+      return isHalf && what === 'leaked' ? intersect(pages, jump.recorded) : NONE;
+    },
   },
   {
     name: 'abort-forgets-all',
@@ -239,9 +248,7 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'finalising fails, and is tried again',
     what: 'taking it back drops all that clients preserved',
     seen: 'what was preserved before the failure is lost at the next jump',
-    spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) => (forgotAll(jump) ? subtract(pages, jump.recorded) : NONE)),
-    accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(forgotAll),
+    strikes: (_, jump) => (forgotAll(jump) ? allBut(jump.recorded) : NONE),
   },
   {
     name: 'missing-level',
@@ -249,9 +256,15 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a block of order 0 is handed over by, or to, a tree with one level too few',
     what: 'the bit that says order 0 falls off the top; the key means another block, of a nonsense order',
     seen: 'pages of order 0 are lost, or the walk oopses',
-    spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) => (missesLevel(evidence, jump) ? pages : NONE)),
-    accounts: (evidence, symptom) => jumpsBefore(evidence, symptom).some((jump) => missesLevel(evidence, jump)),
+    // What the old kernel records is nonsense already, when it is that which lacks the level.
+    strikes: (evidence, jump) =>
+      missesLevel(evidence, jump) ? union([...allBut(rangesOf(jump.read)), ...jump.misread]) : NONE,
+    accounts: (evidence, symptom) => {
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      if (jump === undefined || !missesLevel(evidence, jump)) return false;
+      if (symptom.kind === 'phantom') return subtract(symptom.pages, jump.misread).length === 0;
+      return symptom.kind === 'crash' && symptom.inBoot && fallsOverMap(evidence, jump);
+    },
   },
   {
     name: 'bitmap-size-read-small',
@@ -259,18 +272,13 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a bit lies behind the first 512 bytes of a bitmap',
     what: 'the string is the same, the bitmap is a page on one side and 512 bytes on the other',
     seen: 'the blocks of those bits are lost, without a message',
-    spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) => {
-        const sizes = bitmapsDiffer(jump, evidence.page.sizeBytes);
-        if (sizes === undefined || sizes.written < sizes.read) return NONE;
-        return wholeBlocks(symptom.object, intersect(pages, beyondSmallBitmap(jump, sizes)));
-      }),
-    accounts: (evidence, symptom) =>
-      symptom.kind !== 'start' &&
-      jumpsBefore(evidence, symptom).some((jump) => {
-        const sizes = bitmapsDiffer(jump, evidence.page.sizeBytes);
-        return sizes !== undefined && sizes.written > sizes.read && beyondSmallBitmap(jump, sizes).length > 0;
-      }),
+    strikes: (evidence, jump) => (bitmapsRead(evidence, jump) === 'too-small' ? jump.unread : NONE),
+    // LUO panics where its blob is not set aside.
+    accounts: (evidence, symptom) => {
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      if (symptom.kind !== 'crash' || jump === undefined || bitmapsRead(evidence, jump) !== 'too-small') return false;
+      return intersect(jump.kernelPages, jump.unread).length > 0;
+    },
   },
   {
     name: 'bitmap-size-read-large',
@@ -278,12 +286,14 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'what lies behind a bitmap of 512 bytes is not zero',
     what: 'the reader takes a page: other bitmaps and other slab objects become blocks',
     seen: 'an oops in the walk, or phantom blocks, and with them other orders',
-    spoils: (evidence, symptom) =>
-      symptom.what === 'lost' || symptom.what === 'damaged'
-        ? NONE
-        : overJumps(evidence, symptom, (jump, pages) => (readsLarge(evidence, jump) ? pages : NONE)),
-    accounts: (evidence, symptom) =>
-      symptom.kind !== 'start' && jumpsBefore(evidence, symptom).some((jump) => readsLarge(evidence, jump)),
+    strikes: (evidence, jump) => (bitmapsRead(evidence, jump) === 'too-large' ? jump.misread : NONE),
+    effects: ['leaked', 'wrongState'],
+    accounts: (evidence, symptom) => {
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      if (jump === undefined || bitmapsRead(evidence, jump) !== 'too-large') return false;
+      if (symptom.kind === 'phantom') return subtract(symptom.pages, jump.misread).length === 0;
+      return symptom.kind === 'crash' && jump.misread.length > 0;
+    },
   },
   {
     name: 'no-flb-node',
@@ -314,11 +324,8 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a preserved block has struct pages that are initialised late',
     what: 'their initialisation erases what the walk noted, or they are not initialised at all',
     seen: 'blocks cannot be restored, or come back with another order',
-    spoils: (evidence, symptom) =>
-      symptom.what === 'damaged'
-        ? NONE
-        : overJumps(evidence, symptom, (jump, pages) => (losesDeferred(jump) ? pages : NONE)),
-    accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(losesDeferred),
+    strikes: (_, jump) => losesDeferred(jump),
+    effects: ['lost', 'leaked', 'wrongState'],
   },
   {
     name: 'scratch-not-cma',
@@ -326,17 +333,17 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'a kernel with deferred struct pages took a handover over',
     what: 'their initialisation forgets that scratch is CMA: whoever asks the page allocator may be given scratch',
     seen: 'preserving fresh memory is refused where overlap is checked (KHO itself panics of it), and overwritten where not; so are bitmaps of a chunk list, and the next kernel reads others',
+    strikes: (evidence, jump) => intersect(lostCma(evidence, jump.to - 1), jump.recorded),
     spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) => (mayHaveMapInScratch(evidence, jump) ? pages : NONE)),
+      overJumps(evidence, symptom, (jump, pages) => (jump.mapInScratch.length > 0 ? pages : NONE)),
     accounts: (evidence, symptom) => {
-      if (symptom.kind === 'phantom' || (symptom.kind === 'crash' && symptom.inBoot)) {
-        const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
-        if (jump !== undefined && mayHaveMapInScratch(evidence, jump)) return true;
-      }
-      return (
-        forgotCma(evidence, symptom.kernel) &&
-        (symptom.kind === 'second-phase' || /frees scratch a second time/.test(symptom.text))
-      );
+      const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
+      const inMap = jump !== undefined && jump.mapInScratch.length > 0;
+      if (inMap && (symptom.kind === 'phantom' || (symptom.kind === 'crash' && symptom.inBoot))) return true;
+      const lost = lostCma(evidence, symptom.kernel);
+      if (symptom.kind === 'crash') return lost.length > 0 && symptom.text.includes('frees scratch a second time');
+      const last = evidence.state.objects.objects.get(LAST_OBJECT);
+      return symptom.kind === 'second-phase' && last !== undefined && intersect(pagesOf(last), lost).length > 0;
     },
   },
   {
@@ -375,8 +382,24 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     condition: 'the predecessor never wrote its memory map',
     what: 'a map of 0 is taken for nothing preserved, and the handover for good',
     seen: 'everything is lost',
-    spoils: (evidence, symptom) =>
-      overJumps(evidence, symptom, (jump, pages) => (neverFinalised(jump) ? subtract(pages, jump.reserved) : NONE)),
-    accounts: (evidence, symptom) => symptom.kind === 'client' && jumpsBefore(evidence, symptom).some(neverFinalised),
+    strikes: (_, jump) => (neverFinalised(jump) ? allBut(jump.reserved) : NONE),
   },
 ];
+
+/** The pages of a symptom that are a bug's doing. */
+export function spoiltByBug(bug: KnownBug, evidence: Evidence, symptom: PageSymptom): Intervals {
+  const strikes = bug.strikes?.bind(bug);
+  const isSeen = bug.effects?.includes(symptom.what) !== false;
+  const struck =
+    strikes === undefined || !isSeen ? NONE : strikesObject(evidence, symptom, (jump) => strikes(evidence, jump));
+  const spoilt = bug.spoils?.(evidence, symptom) ?? NONE;
+  if (struck.length === 0) return spoilt;
+  return spoilt.length === 0 ? struck : union([...struck, ...spoilt]);
+}
+
+/** Whether a bug is behind a symptom that is not about pages. */
+export function isBehind(bug: KnownBug, evidence: Evidence, symptom: Symptom): boolean {
+  if (bug.accounts?.(evidence, symptom) === true) return true;
+  const strikes = bug.strikes?.bind(bug);
+  return strikes !== undefined && strikesClient(evidence, symptom, (jump) => strikes(evidence, jump));
+}

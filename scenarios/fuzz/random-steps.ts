@@ -192,7 +192,12 @@ const aimedFault: fc.Arbitrary<StepMaker> = fc
 
 type Aim = readonly [string, (draft: Draft, size: number) => PlanStep];
 
-const area = (draft: Draft, size: number) => ({ 'preserve vmalloc': { size, as: made(draft, 'area') } });
+/** More than one chunk: so large in large blocks, where there is so much memory. */
+const area = (draft: Draft, size: number) => {
+  const as = made(draft, 'area');
+  const isHuge = size % 3 === 0 && draft.pageBytes === 4096 && draft.ramBytes >= 5 * 2 ** 30;
+  return { 'preserve vmalloc': isHuge ? { size: '1026M', as, huge: true } : { size, as } };
+};
 const scattered = (draft: Draft) => ({
   'preserve folios': { order: 0, count: 20, scatter: true, as: made(draft, 'scattered') },
 });

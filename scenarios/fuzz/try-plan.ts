@@ -1,7 +1,8 @@
 import { InputError } from '../input-error.ts';
 import { parseScenario } from '../run/load.ts';
 import type { Verdict } from '../run/result.ts';
-import { collectEvidence, type Evidence } from './evidence.ts';
+import { collectEvidence } from './collect-evidence.ts';
+import type { Evidence } from './evidence.ts';
 import { explain } from './explain.ts';
 import { type FuzzPlan, planText } from './plan.ts';
 import { fuzzPlan } from './random-plan.ts';
