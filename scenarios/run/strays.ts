@@ -1,5 +1,4 @@
 import { PageFlag } from '../../kernel/mm/page-states.ts';
-import type { Pfn } from '../../machine/index.ts';
 import type { ExpectedObject } from '../check/expected-object.ts';
 import { PageRanges } from '../check/ranges.ts';
 import { subtract, union } from '../handover/intervals.ts';
