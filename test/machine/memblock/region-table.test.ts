@@ -137,6 +137,16 @@ test('regions go from the front, from the back, and chunk by chunk from the midd
   }
 });
 
+test('a table that lost its last chunk grows again in the one before', () => {
+  const pair = new Pair();
+  const last = 5 * 512;
+  for (let i = 0; i <= last; i++) pair.insert(i, region(2 * i + 1));
+  for (let i = 0; i < 500; i++) pair.remove(4 * 512);
+  pair.remove(pair.array.length - 1);
+  for (let i = 0; i < 300; i++) pair.insert(pair.array.length, region(2 * last + i));
+  pair.check();
+});
+
 test('a directory of many chunks grows, and versions of any size come back', () => {
   const pair = new Pair();
   const empty = pair.table.mark();
