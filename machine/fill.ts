@@ -6,13 +6,14 @@ import { mix32 } from './random.ts';
  * a fill are alike, and a page can be told from its neighbour after a mix-up.
  *
  * - `zero`: what the power button leaves.
+ * - `ones`: every bit set.
  * - `junk`: what a kernel's free page is filled with, so that a missing reservation shows up as damage.
  * - `pattern`: content that a scenario wants back after the handover.
  * - `ramp`: words that rise in even steps from a random start: content whose sum is known without looking.
  * - `image`: what a memory image says, fetched when somebody looks; `seed` tells several sources apart.
  */
 export interface Fill {
-  readonly kind: 'zero' | 'junk' | 'pattern' | 'ramp' | 'image';
+  readonly kind: 'zero' | 'ones' | 'junk' | 'pattern' | 'ramp' | 'image';
   readonly seed: number;
   /** Where an `image` comes from. */
   readonly source?: PageSource;
@@ -29,6 +30,9 @@ export interface PageSource {
 }
 
 export const ZERO_FILL: Fill = Object.freeze({ kind: 'zero', seed: 0 });
+
+/** Every bit set. */
+export const ONES_FILL: Fill = Object.freeze({ kind: 'ones', seed: 0 });
 
 /** Junk as the kernel with this seed leaves it. */
 export function junk(seed: number): Fill {
@@ -78,8 +82,8 @@ export function imageFill(source: PageSource, seed: number): Fill {
  * of it may be zero by chance, a page never is, save under `zero`.
  */
 export function generatePage(fill: Fill, pfn: number, words: Uint32Array): void {
-  if (fill.kind === 'zero') {
-    words.fill(0);
+  if (fill.kind === 'zero' || fill.kind === 'ones') {
+    words.fill(fill.kind === 'zero' ? 0 : 0xffff_ffff);
     return;
   }
   if (fill.pageShift !== undefined) {

@@ -1,4 +1,11 @@
-import { type Order, type Pfn, type PhysAddr, type PhysicalMemory, SLAB_WORDS_LOG2 } from '../../machine/index.ts';
+import {
+  ONES_FILL,
+  type Order,
+  type Pfn,
+  type PhysAddr,
+  type PhysicalMemory,
+  SLAB_WORDS_LOG2,
+} from '../../machine/index.ts';
 import { EINVAL, ENOMEM, ERANGE, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
 import type { KernelLog } from '../log.ts';
@@ -41,6 +48,8 @@ export interface RadixTreeOptions {
   readonly translate?: PointerTranslation;
   /** Bound of a walk and of a destruction, DEFAULT_WALK_STEPS unless given. */
   readonly maxWalkSteps?: number;
+  /** Runs of keys that fill a leaf make it a fill, which costs nothing: for a tree that is not handed over. */
+  readonly fullLeavesAsFill?: boolean;
   /** The names under which WARNs are printed. */
   readonly functionNames?: { readonly add: string; readonly del: string; readonly walk: string };
 }
@@ -81,6 +90,7 @@ export class RadixTree implements OutgoingMap {
   readonly #leavesDanglingEntry: boolean;
   readonly #translate: PointerTranslation;
   readonly #maxWalkSteps: number;
+  readonly #fullLeavesAsFill: boolean;
   readonly #names: typeof FUNCTION_NAMES;
   readonly #links: TableLinks;
   #root: PhysAddr | undefined;
@@ -122,6 +132,7 @@ export class RadixTree implements OutgoingMap {
     this.#leavesDanglingEntry = options.leavesDanglingEntry ?? false;
     this.#translate = options.translate ?? exactPointer;
     this.#maxWalkSteps = options.maxWalkSteps ?? DEFAULT_WALK_STEPS;
+    this.#fullLeavesAsFill = options.fullLeavesAsFill ?? false;
     this.#names = options.functionNames ?? FUNCTION_NAMES;
     this.#root = options.root;
     this.#bitmapLog2 = geometry.bitmapLog2 | 0;
@@ -262,12 +273,16 @@ export class RadixTree implements OutgoingMap {
     let lo = keyLo >>> 0;
     let hi = keyHi >>> 0;
     for (let left = count; left > 0; ) {
-      const err = this.addKey(lo, hi);
-      if (err !== 0) return err;
       const bit = lo & this.#bitmapMask;
-      // A leaf outside whole pages is not kept in hand: each of its keys goes down.
-      const nrKeys = this.#inHand(lo | 0, hi | 0) ? Math.min(left, leafKeys - bit) : 1;
-      if (nrKeys > 1) fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
+      let nrKeys = Math.min(left, leafKeys - bit);
+      const asFill = this.#fullLeavesAsFill && nrKeys === leafKeys;
+      const err = asFill ? this.#addFullLeaf(lo, hi) : this.addKey(lo, hi);
+      if (err !== 0) return err;
+      if (!asFill) {
+        // A leaf outside whole pages is not kept in hand: each of its keys goes down.
+        if (!this.#inHand(lo | 0, hi | 0)) nrKeys = 1;
+        if (nrKeys > 1) fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
+      }
       left -= nrKeys;
       lo += nrKeys;
       if (lo >= 0x1_0000_0000) {
@@ -334,6 +349,16 @@ export class RadixTree implements OutgoingMap {
       node = fresh;
     }
     return node;
+  }
+
+  /** Sets all the bits of a leaf, given as its first key. Results as of `addKey`. */
+  #addFullLeaf(keyLo: number, keyHi: number): 0 | Errno {
+    const root = this.#root;
+    if (root === undefined || this.#isTooWide(keyLo, keyHi)) return this.addKey(keyLo, keyHi);
+    const leaf = this.#makeLeaf(root, keyLo | 0, keyHi | 0);
+    if (leaf === undefined) return ENOMEM;
+    this.#memory.fillPages((leaf / this.#memory.page.sizeBytes) as Pfn, 1, ONES_FILL);
+    return 0;
   }
 
   #findLeaf(root: PhysAddr, lo: number, hi: number): PhysAddr | undefined {

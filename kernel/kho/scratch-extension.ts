@@ -16,7 +16,7 @@ const BLOCK_BYTES = 2 ** BLOCK_SHIFT;
  * A key of nonsense order covers up to 2^34 blocks, which the kernel marks one by one until its memory is used up. More
  * steps than this, about half a minute of its time, are taken for a hang.
  */
-const MAX_STEPS = 2 ** 31;
+const MAX_STEPS = 2 ** 32;
 
 export interface ScratchExtension {
   readonly memblock: Memblock;
@@ -55,7 +55,7 @@ export function extendScratch(deps: ScratchExtension): number {
         memblock.free(phys, pageBytes);
       },
     },
-    log === undefined ? {} : { log },
+    log === undefined ? { fullLeavesAsFill: true } : { log, fullLeavesAsFill: true },
   );
   let err: number = busy.init();
   if (err === 0) {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ENOMEM } from '../../../kernel/errno.ts';
 import { radixGeometry } from '../../../kernel/kho/geometry.ts';
-import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
+import { RadixTree, type RadixTreeOptions } from '../../../kernel/kho/radix-tree.ts';
 import {
   type Order,
   PAGE_SIZES,
@@ -16,10 +16,10 @@ import { BumpAllocator } from './bump-allocator.ts';
 
 const TIB = 2 ** 40;
 
-function makeTree(page: PageSize, failAfter = Number.POSITIVE_INFINITY) {
+function makeTree(page: PageSize, failAfter = Number.POSITIVE_INFINITY, options: RadixTreeOptions = {}) {
   const memory = new PhysicalMemory(page, [{ base: physAddr(0), sizeBytes: 16 * TIB, nid: 0 }]);
   const alloc = new BumpAllocator(memory, 0x4000_0000);
-  const tree = new RadixTree(memory, radixGeometry(page), alloc);
+  const tree = new RadixTree(memory, radixGeometry(page), alloc, options);
   expect(tree.init()).toBe(0);
   alloc.failAfter = failAfter;
   return { memory, alloc, tree };
@@ -103,6 +103,27 @@ describe.each(PAGE_SIZES)('runs of blocks of $name pages', (page) => {
     expect(calls).toBeLessThan(plain.length / 2);
     expect(tree.walk({ run: (lo) => (lo > 64 ? -5 : 0) })).toBe(-5);
   });
+
+  test.each([{ nrNodes: 100 }, { nrNodes: 9 }, { nrNodes: 0 }])(
+    'fill leaves without cost where that is wanted: the same keys and errors, $nrNodes pages of memory',
+    ({ nrNodes }) => {
+      const plain = makeTree(page, nrNodes);
+      const cheap = makeTree(page, nrNodes, { fullLeavesAsFill: true });
+      for (const [start, count] of [
+        [leafKeys - 5, 3 * leafKeys],
+        [2 * leafKeys, leafKeys],
+        [2 ** 32 - leafKeys, 2 * leafKeys],
+        [2 * leafKeys + 9, 1],
+      ] as const) {
+        expect(cheap.tree.addKeyRun(start, 0, count)).toBe(plain.tree.addKeyRun(start, 0, count));
+      }
+      expect(cheap.tree.stats()).toEqual(plain.tree.stats());
+      const written = ({ memory }: ReturnType<typeof makeTree>) => [...memory.writtenPages()].length;
+      // Four leaves are full; the key that is added last has one of them written as any other.
+      if (nrNodes === 100) expect(written(cheap)).toBe(written(plain) - 3);
+      expect(cheap.tree.addKeyRun(leafKeys, 2 ** 24, leafKeys)).toBe(plain.tree.addKeyRun(leafKeys, 2 ** 24, leafKeys));
+    },
+  );
 
   test('stop at the first block that finds no memory for its leaf', () => {
     const { tree } = makeTree(page, radixGeometry(page).depth - 1);
