@@ -109,6 +109,8 @@ export function auditRadixTree(
 class AuditSource implements NodeSource {
   readonly nodes = new Map<PhysAddr, number>();
   readonly nodesPerLevel: number[];
+  /** Stands still: an audit writes nothing. */
+  readonly clock = { generation: -1 };
   readonly #memory: AuditMemory;
   readonly #geometry: RadixGeometry;
   readonly #report: (finding: RadixFinding) => void;
@@ -152,4 +154,6 @@ class AuditSource implements NodeSource {
   }
 
   cutShort(): void {}
+
+  refresh(): void {}
 }

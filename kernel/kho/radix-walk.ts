@@ -31,12 +31,11 @@ export class NodeView {
   nrWords = 0;
   /** Where the page was found. */
   phys: PhysAddr = 0 as PhysAddr;
-  /** A buffer for sources that must copy; kept from page to page. */
   #own: Uint32Array | undefined;
 
-  /** A buffer of `nrWords` words that belongs to this view alone. */
+  /** A buffer of this view alone, for sources that must copy; kept from page to page, which all have `nrWords` words. */
   own(nrWords: number): Uint32Array {
-    if (this.#own === undefined || this.#own.length < nrWords) this.#own = new Uint32Array(nrWords);
+    this.#own ??= new Uint32Array(nrWords);
     return this.#own;
   }
 }
@@ -51,6 +50,10 @@ export interface NodeSource {
   open(lo: number, hi: number, level: number, linkPhys: number, view: NodeView): boolean;
   /** The walk came to the end of a page of which only `view.nrWords` words are in RAM. */
   cutShort(view: NodeView): void;
+  /** Counts the writes to memory, as those notice who keep something of it: the memory itself, if it can change. */
+  readonly clock: { generation: number };
+  /** Finds the words of an open page anew, after a write: they may lie elsewhere now. */
+  refresh(view: NodeView): void;
 }
 
 /** What a walk calls. As in the kernel, a result other than 0 ends it and becomes its result. */
@@ -72,14 +75,14 @@ export interface RadixCallbacks {
 export class MemoryNodeSource implements NodeSource {
   readonly #memory: PhysicalMemory;
   readonly #translate: PointerTranslation;
-  readonly #zeroes: Uint32Array;
+  readonly #pageWords: number;
   /** The inverse of a power of two: exact. */
   readonly #pagesPerByte: number;
 
   constructor(memory: PhysicalMemory, translate: PointerTranslation = exactPointer) {
     this.#memory = memory;
     this.#translate = translate;
-    this.#zeroes = new Uint32Array(memory.page.sizeBytes / 4);
+    this.#pageWords = memory.page.sizeBytes / 4;
     this.#pagesPerByte = 1 / memory.page.sizeBytes;
   }
 
@@ -87,42 +90,38 @@ export class MemoryNodeSource implements NodeSource {
   open(lo: number, hi: number, _level: number, _linkPhys: number, view: NodeView): boolean {
     const phys = this.#translate(lo, hi);
     if (phys === undefined) throw new MachineFault('read', hexOfHalves(lo, hi));
-    const memory = this.#memory;
-    const pageBytes = memory.page.sizeBytes;
-    const nrWords = this.#zeroes.length;
     view.phys = phys;
-    view.nrWords = nrWords;
-    // Not `%`: of numbers above 2^31 that is a call of fmod.
-    const pfn = Math.floor(phys * this.#pagesPerByte) as Pfn;
-    if (pfn * pageBytes !== phys) {
-      this.#openUnaligned(phys, view);
-      return true;
-    }
-    const frame = memory.frameForRead(pfn);
-    if (frame > 0) {
-      view.words = memory.frameWords(frame);
-      view.offset = memory.frameWordOffset(frame);
-      return true;
-    }
-    view.offset = 0;
-    const backing = memory.backing(pfn);
-    if (backing.kind === 'fill' && backing.fill.kind === 'zero') {
-      view.words = this.#zeroes;
-    } else {
-      view.words = view.own(nrWords);
-      view.words.set(memory.pageWords(pfn));
-    }
+    this.refresh(view);
     return true;
   }
 
-  /** The page's worth of bytes at an unaligned address: parts of two pages, of which the second may not exist. */
-  #openUnaligned(phys: PhysAddr, view: NodeView): void {
+  get clock(): { generation: number } {
+    return this.#memory;
+  }
+
+  refresh(view: NodeView): void {
+    const memory = this.#memory;
+    const { phys } = view;
+    // Not `%`: of numbers above 2^31 that is a call of fmod.
+    const pfn = Math.floor(phys * this.#pagesPerByte) as Pfn;
+    const frame = memory.frameForRead(pfn);
+    if (frame > 0 && pfn * memory.page.sizeBytes === phys) {
+      view.words = memory.frameWords(frame);
+      view.offset = memory.frameWordOffset(frame);
+      view.nrWords = this.#pageWords;
+    } else {
+      this.#copy(phys, view);
+    }
+  }
+
+  /** A page's worth of bytes from any address: at an unaligned one parts of two pages, of which the second may not exist. */
+  #copy(phys: PhysAddr, view: NodeView): void {
     const memory = this.#memory;
     const pageBytes = memory.page.sizeBytes;
     const first = pageBytes - (phys % pageBytes);
     const available = memory.contains(phys + first, pageBytes - first) ? pageBytes : first;
     const bytes = memory.readBytes(phys, available);
-    view.words = view.own(pageBytes / 4);
+    view.words = view.own(this.#pageWords);
     view.offset = 0;
     view.nrWords = available >>> 2;
     new Uint8Array(view.words.buffer).set(bytes.subarray(0, view.nrWords * 4));
@@ -147,18 +146,23 @@ export const DEFAULT_WALK_STEPS = 2 ** 26 * STEPS_PER_KEY;
 /**
  * The one walk over a tree, depth first in ascending slot order, as literal as the kernel's: it checks no address, no
  * bit and no repetition, so that a wild pointer faults and a shared page is walked twice. Highest orders come first,
- * and within an order addresses ascend.
+ * and within an order addresses ascend. What a callback writes into the tree ahead of the walk is walked.
  */
 export class RadixWalk {
   readonly #source: NodeSource;
+  readonly #clock: { generation: number };
   readonly #geometry: RadixGeometry;
   readonly #callbacks: RadixCallbacks;
-  readonly #views: NodeView[] = [];
+  /** What is called for a key alone, whichever callback that is. */
+  readonly #key: ((keyLo: number, keyHi: number) => number) | undefined;
+  readonly #views: readonly NodeView[];
   /** Indices of the words of the leaf in hand that are not empty. */
   readonly #setWords: Int32Array;
   readonly #groups: Int32Array;
   readonly #bits: Int32Array;
   #stepsLeft: number;
+  /** The clock as the walk knows it: when it shows something else, memory was written. */
+  #seen = -1;
 
   constructor(
     source: NodeSource,
@@ -167,14 +171,16 @@ export class RadixWalk {
     maxSteps: number = DEFAULT_WALK_STEPS,
   ) {
     this.#source = source;
+    this.#clock = source.clock;
     this.#geometry = geometry;
     this.#callbacks = callbacks;
+    this.#key = keyCallback(geometry, callbacks);
     this.#stepsLeft = maxSteps;
     // One entry more than there are words: a list is written before it is known whether the index belongs there.
     this.#setWords = new Int32Array(geometry.bitmapWords + 1);
     this.#groups = new Int32Array((geometry.bitmapWords >>> 2) + 1);
     this.#bits = new Int32Array(LISTED_WORDS * 32 + 1);
-    for (let level = 0; level < geometry.depth; level++) this.#views.push(new NodeView());
+    this.#views = geometry.levelShifts.map(() => new NodeView());
   }
 
   /**
@@ -188,25 +194,29 @@ export class RadixWalk {
 
   #node(lo: number, hi: number, level: number, keyLo: number, keyHi: number, linkPhys: number): number {
     const view = this.#views[level] as NodeView;
-    const callbacks = this.#callbacks;
+    const { node } = this.#callbacks;
     if (!this.#source.open(lo, hi, level, linkPhys, view)) return 0;
-    if (callbacks.node !== undefined) {
-      const result = callbacks.node(view.phys, level, linkPhys);
+    this.#look(view);
+    if (node !== undefined) {
+      const result = node(view.phys, level, linkPhys);
       if (result !== 0) return result;
+      this.#look(view);
     }
     this.#spend(view.nrWords);
-    let result = 0;
-    if (level > 0) {
-      result = this.#table(view, level, keyLo, keyHi);
-    } else if (callbacks.block !== undefined) {
-      this.#spend(STEPS_PER_KEY * this.#blocks(view, keyLo, keyHi, callbacks.block));
-    } else if (callbacks.run !== undefined) {
-      result = this.#runs(view, keyLo, keyHi, callbacks.run);
-    } else if (callbacks.leaf !== undefined) {
-      result = this.#keys(view, keyLo, keyHi);
-    }
+    const result = level > 0 ? this.#table(view, level, keyLo, keyHi) : this.#leaf(view, keyLo, keyHi);
     if (result === 0 && view.nrWords * 4 < this.#geometry.page.sizeBytes) this.#source.cutShort(view);
     return result;
+  }
+
+  /**
+   * Sees to it that a page's words are those of now. A tree that knows its leaves writes to them without a tick of the
+   * clock, but not the first time after one: so the walk makes one of its own wherever somebody wrote.
+   */
+  #look(view: NodeView): void {
+    const clock = this.#clock;
+    if (clock.generation === this.#seen) return;
+    this.#seen = ++clock.generation;
+    this.#source.refresh(view);
   }
 
   #spend(steps: number): void {
@@ -215,41 +225,68 @@ export class RadixWalk {
   }
 
   #table(view: NodeView, level: number, keyLo: number, keyHi: number): number {
-    const { words, offset, phys } = view;
+    const clock = this.#clock;
     const geometry = this.#geometry;
     const shift = geometry.levelShifts[level] as number;
     const nrSlots = Math.min(view.nrWords >>> 1, geometry.slots);
+    let seen = this.#seen;
     for (let i = 0; i < nrSlots; i++) {
-      let lo = words[offset + 2 * i] as number;
-      let hi = words[offset + 2 * i + 1] as number;
+      const at = view.offset + 2 * i;
+      let lo = view.words[at] as number;
+      let hi = view.words[at + 1] as number;
       if ((lo | hi) === 0) continue;
       if (geometry.bigEndianSlots) [lo, hi] = [swap32(hi), swap32(lo)];
+      // Processors take the counts modulo 32.
       const indexLo = shift < 32 ? i << shift : 0;
-      const indexHi = shift < 32 ? i >>> (32 - shift) : i << (shift - 32);
-      const result = this.#node(lo, hi, level - 1, keyLo | indexLo, keyHi | indexHi, phys + 8 * i);
+      const indexHi = shift < 32 ? i >>> -shift : i << shift;
+      const result = this.#node(lo, hi, level - 1, keyLo | indexLo, keyHi | indexHi, view.phys + 8 * i);
       if (result !== 0) return result;
-    }
-    return 0;
-  }
-
-  #keys(view: NodeView, keyLo: number, keyHi: number): number {
-    const { words, offset } = view;
-    const nrWords = Math.min(view.nrWords, this.#geometry.bitmapWords);
-    const leaf = this.#callbacks.leaf as (keyLo: number, keyHi: number) => number;
-    const high = keyHi >>> 0;
-    for (let i = 0; i < nrWords; i++) {
-      let word = words[offset + i] as number;
-      while (word !== 0) {
-        const lowest = word & -word;
-        word ^= lowest;
-        this.#stepsLeft -= STEPS_PER_KEY;
-        const result = leaf((keyLo | (32 * i + 31 - Math.clz32(lowest))) >>> 0, high);
-        if (result !== 0) return result;
+      if (clock.generation !== seen) {
+        this.#source.refresh(view);
+        seen = clock.generation;
       }
     }
     return 0;
   }
 
+  // --- leaves --------------------------------------------------------------------------------------------------------
+
+  #leaf(view: NodeView, keyLo: number, keyHi: number): number {
+    const { block, run } = this.#callbacks;
+    // The lowest leaf holds marker bits itself, so each of its keys may be of another order.
+    if (block !== undefined && this.#geometry.plainKeys && (keyLo | keyHi) !== 0) {
+      return this.#rest(view, this.#blocks(view, keyLo, keyHi, block), keyLo, keyHi);
+    }
+    return run === undefined ? this.#rest(view, 0, keyLo, keyHi) : this.#runs(view, keyLo, keyHi, run);
+  }
+
+  /** How many bits a leaf has: fewer where RAM ends within it. */
+  #nrBits(view: NodeView): number {
+    return 32 * Math.min(view.nrWords, this.#geometry.bitmapWords);
+  }
+
+  /** Every key of a leaf from a bit on, one by one, each looked for when the one before is through. */
+  #rest(view: NodeView, from: number, keyLo: number, keyHi: number): number {
+    const key = this.#key;
+    if (key === undefined) return 0;
+    const high = keyHi >>> 0;
+    const end = this.#nrBits(view);
+    for (let index = from; index < end; index++) {
+      this.#look(view);
+      const word = (view.words[view.offset + (index >>> 5)] as number) >>> index;
+      if (word === 0) {
+        index |= 31;
+        continue;
+      }
+      index += 31 - Math.clz32(word & -word);
+      this.#spend(STEPS_PER_KEY);
+      const result = key((keyLo | index) >>> 0, high);
+      if (result !== 0) return result;
+    }
+    return 0;
+  }
+
+  /** Keys with full words of them in one call. */
   #runs(
     view: NodeView,
     keyLo: number,
@@ -257,58 +294,55 @@ export class RadixWalk {
     run: (keyLo: number, keyHi: number, count: number) => number,
   ): number {
     const { words, offset } = view;
-    const nrWords = Math.min(view.nrWords, this.#geometry.bitmapWords);
+    const nrWords = this.#nrBits(view) >>> 5;
     const high = keyHi >>> 0;
+    const seen = this.#seen;
     for (let i = 0; i < nrWords; ) {
       const first = i++;
       let word = words[offset + first] as number;
       if (word === FULL_WORD) {
         while (i < nrWords && words[offset + i] === FULL_WORD) i++;
-        this.#stepsLeft -= STEPS_PER_KEY;
+        this.#spend(STEPS_PER_KEY);
         const result = run((keyLo | (32 * first)) >>> 0, high, 32 * (i - first));
         if (result !== 0) return result;
+        if (this.#clock.generation !== seen) return this.#rest(view, 32 * i, keyLo, keyHi);
         continue;
       }
       for (; word !== 0; word &= word - 1) {
-        this.#stepsLeft -= STEPS_PER_KEY;
-        const result = run((keyLo | (32 * first + 31 - Math.clz32(word & -word))) >>> 0, high, 1);
+        const index = 32 * first + 31 - Math.clz32(word & -word);
+        this.#spend(STEPS_PER_KEY);
+        const result = run((keyLo | index) >>> 0, high, 1);
         if (result !== 0) return result;
+        if (this.#clock.generation !== seen) return this.#rest(view, index + 1, keyLo, keyHi);
       }
     }
     return 0;
   }
 
-  /** @returns how many blocks there were. */
+  /**
+   * The blocks of a leaf that are all of one order, quickly: until a callback writes to memory, as then what was looked
+   * up ahead counts no more.
+   * @returns the bit from which on `rest` is to go on.
+   */
   #blocks(view: NodeView, keyLo: number, keyHi: number, visit: BlockVisitor): number {
     const { words, offset } = view;
     const geometry = this.#geometry;
-    const nrWords = Math.min(view.nrWords, geometry.bitmapWords);
+    const end = this.#nrBits(view);
     const setWords = this.#setWords;
-    const nrSetWords = listSetWords(words, offset, nrWords, this.#groups, setWords);
-    let count = 0;
-    if ((keyLo | keyHi) === 0 || !geometry.plainKeys) {
-      // The lowest leaf holds marker bits itself, so each of its keys may be of another order.
-      for (let n = 0; n < nrSetWords; n++) {
-        const i = setWords[n] as number;
-        for (let word = words[offset + i] as number; word !== 0; word &= word - 1) {
-          const index = 32 * i + 31 - Math.clz32(word & -word);
-          const block = decodeKey(geometry, (keyLo | index) >>> 0, keyHi >>> 0);
-          visit(block.lo, block.hi, block.order);
-          count++;
-        }
-      }
-      return count;
-    }
+    const nrSetWords = listSetWords(words, offset, end >>> 5, this.#groups, setWords);
     const base = decodeKey(geometry, keyLo, keyHi);
-    const { order } = base;
-    const shift = (geometry.page.shift + order) & 63;
-    if (nrSetWords * 4 > nrWords && hasFewBits(words[offset + (setWords[0] as number)] as number)) {
+    const shift = (geometry.page.shift + base.order) & 63;
+    if (nrSetWords * 128 > end && hasFewBits(words[offset + (setWords[0] as number)] as number)) {
       return this.#listedBlocks(view, nrSetWords, base, shift, visit);
     }
+    const clock = this.#clock;
+    const seen = this.#seen;
+    const { order } = base;
     const wide = shift >= 32;
     const left = shift & 31;
     const baseLo = base.lo;
     const baseHi = base.hi;
+    let count = 0;
     for (let n = 0; n < nrSetWords; n++) {
       const i = setWords[n] as number;
       let word = (words[offset + i] as number) | 0;
@@ -319,15 +353,22 @@ export class RadixWalk {
         count++;
         if (wide) visit(baseLo, (baseHi | (index << left)) >>> 0, order);
         else visit((baseLo | (index << left)) >>> 0, (baseHi | ((index >>> 1) >>> (31 - left))) >>> 0, order);
+        if (clock.generation !== seen) {
+          this.#spend(STEPS_PER_KEY * count);
+          return index + 1;
+        }
       }
     }
-    return count;
+    this.#spend(STEPS_PER_KEY * count);
+    return end;
   }
 
-  /** The blocks of a leaf most of whose words have a few bits. @returns how many there were. */
+  /** The blocks of a leaf most of whose words have a few bits. As `blocks`. */
   #listedBlocks(view: NodeView, nrSetWords: number, base: DecodedKey, shift: number, visit: BlockVisitor): number {
     const { words, offset } = view;
     const { order } = base;
+    const clock = this.#clock;
+    const seen = this.#seen;
     const left = shift & 31;
     const right = 31 - left;
     const baseLo = base.lo | 0;
@@ -341,11 +382,30 @@ export class RadixWalk {
         const index = bits[b] as number;
         if (shift >= 32) visit(baseLo >>> 0, (baseHi | (index << left)) >>> 0, order);
         else visit((baseLo | (index << left)) >>> 0, (baseHi | ((index >>> 1) >>> right)) >>> 0, order);
+        if (clock.generation !== seen) {
+          this.#spend(STEPS_PER_KEY * (count + b + 1));
+          return index + 1;
+        }
       }
       count += nrBits;
     }
-    return count;
+    this.#spend(STEPS_PER_KEY * count);
+    return this.#nrBits(view);
   }
+}
+
+function keyCallback(
+  geometry: RadixGeometry,
+  { block, run, leaf }: RadixCallbacks,
+): ((keyLo: number, keyHi: number) => number) | undefined {
+  if (block !== undefined) {
+    return (keyLo, keyHi) => {
+      const { lo, hi, order } = decodeKey(geometry, keyLo, keyHi);
+      block(lo, hi, order);
+      return 0;
+    };
+  }
+  return run === undefined ? leaf : (keyLo, keyHi) => run(keyLo, keyHi, 1);
 }
 
 const FULL_WORD = 0xffff_ffff;

@@ -44,6 +44,14 @@ class CountingSource implements NodeSource {
   cutShort(view: NodeView): void {
     this.#inner.cutShort(view);
   }
+
+  get clock(): { generation: number } {
+    return this.#inner.clock;
+  }
+
+  refresh(view: NodeView): void {
+    this.#inner.refresh(view);
+  }
 }
 
 /** No tree of a compared workload ends a walk early. */
