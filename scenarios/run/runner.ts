@@ -92,20 +92,21 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   const machine = Machine.powerOn(planMachine(scenario, options.page, seed));
   const run = new RunState(scenario, machine, options.page, seed, new SessionBook(seed));
   run.observer = options.observer ?? {};
-  let page = options.page;
-  let now = { ...scenario.spec.kernel, config: { ...PLAIN_CONFIG, ...scenario.spec.kernel.config } as ConfigSpec };
+  const config: ConfigSpec = { ...PLAIN_CONFIG, ...scenario.spec.kernel.config };
+  let now = { ...scenario.spec.kernel, config, page: options.page };
+  // A kexec that is refused leaves the next one with what the kernel is that still runs.
+  let wanted = now;
   const request = (spec: KexecSpec): BootRequest => {
-    now = {
+    wanted = {
       release: spec.release ?? now.release,
       quirks: spec.quirks ?? (spec.release === undefined ? now.quirks : []),
       cmdline: spec.cmdline ?? now.cmdline,
       config: { ...now.config, ...spec.config },
+      page: pageSizeByName(spec.pageSize ?? '') ?? now.page,
     };
-    page = pageSizeByName(spec.pageSize ?? '') ?? page;
     return {
-      ...now,
-      config: now.config as Partial<KernelConfig>,
-      page,
+      ...wanted,
+      config: wanted.config as Partial<KernelConfig>,
       image: { ...DEFAULT_IMAGE, earlyBytes: scenario.spec.kernel.earlyAllocations ?? 0 },
       sink: options.sink,
       sabotage: options.sabotage,
@@ -120,7 +121,12 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
   run.observer.booted?.(run, run.entry);
   for (const step of scenario.steps) {
     run.step = step;
+    const kernels = run.kernels.length;
     const result = oneStep(run, step, request, options);
+    if (run.kernels.length > kernels) {
+      now = wanted;
+      run.nextFaults.splice(0);
+    }
     noteStep(run, step, result);
     run.lastDone = run.stepName();
   }
@@ -131,7 +137,7 @@ export function runScenarioAtLength(scenario: Scenario, options: RunOptions): Fi
 /** The failures that the file arms for the kernel that boots next. */
 function nextFaults(run: RunState): FaultInjector {
   const faults = new FaultInjector();
-  for (const { at, nth } of run.nextFaults.splice(0)) faults.arm(at, nth);
+  for (const { at, nth } of run.nextFaults) faults.arm(at, nth);
   return faults;
 }
 
