@@ -139,8 +139,11 @@ export function finishSession(run: RunState, name: string, reserved = 0): 0 | Er
   const open = session?.open;
   if (session === undefined || open === undefined) return ENOENT;
   const result = run.kernel.enter(() => open.finish(reserved));
-  if (result === 0) ended(run, session);
-  return result;
+  if (result !== 0) return result;
+  // Up to 7.0 a kernel finishes its own, too: the session goes on, and its files with it no more.
+  if (session.state === 'outgoing') session.left.push(...session.files.splice(0));
+  else ended(run, session);
+  return 0;
 }
 
 /** Closes the descriptor of a session: one that was retrieved is finished, one of this kernel's own gives its files up. */
