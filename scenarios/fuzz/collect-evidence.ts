@@ -1,6 +1,6 @@
 import type { Kernel } from '../../kernel/kernel.ts';
 import { PageFlag, type PageStates } from '../../kernel/mm/page-states.ts';
-import { type Release, releaseByName } from '../../kernel/release.ts';
+import type { Release } from '../../kernel/release.ts';
 import type { BootHandoff, Machine, PageSize, Pfn } from '../../machine/index.ts';
 import { MEMBLOCK_RSRV_NOINIT } from '../../machine/memblock/flags.ts';
 import { NO_REGION } from '../../machine/memblock/region-table.ts';
@@ -23,6 +23,9 @@ import { mapFrames, type Reading, rangesOf, readingOf, withoutBlocks } from './r
 
 /** The step of the boot that initialises all struct pages, but those that wait. */
 const STRUCT_PAGES_STEP = 'mm_core_init_early: struct pages';
+const FIRST_STEP = 'setup_arch: handoff';
+/** The last step before the walk over the map. */
+const STEP_BEFORE_WALK = 'vfs_caches_init_early';
 
 function notInitialised(pages: PageStates): Intervals {
   const ranges: (readonly [number, number])[] = [];
@@ -66,16 +69,20 @@ class Collector implements RunObserver {
   #handed = false;
   #scratch: Intervals = [];
   #reading: Reading | undefined;
+  #read: ((next: Release) => Reading | undefined) | undefined;
   #mapInScratch: Intervals = [];
   #belongings: Belongings = { subtrees: new Map(), sessions: new Map(), areas: new Map(), rootFdt: [] };
   #late: Intervals = [];
   #nrCorrupted = 0;
   #configs: ConfigSpec[] = [];
 
-  /** Called after each step of a boot: struct pages that are not initialised when all others are, are so later. */
+  /** Called after each step of a boot. */
   onStep(kernel: Kernel, step: string): void {
-    if (step !== STRUCT_PAGES_STEP) return;
-    this.#late = kernel.ctx.config.DEFERRED_STRUCT_PAGE_INIT ? notInitialised(kernel.ctx.pages) : [];
+    if (step === STRUCT_PAGES_STEP) {
+      this.#late = kernel.ctx.config.DEFERRED_STRUCT_PAGE_INIT ? notInitialised(kernel.ctx.pages) : [];
+    }
+    // As soon as can be, and as late: what lies behind a bitmap may be scratch, where the kernel puts things first.
+    if (step === FIRST_STEP || step === STEP_BEFORE_WALK) this.#reading = this.#read?.(kernel.ctx.release);
   }
 
   jumping(run: RunState, machine: Machine, handoff: BootHandoff | undefined): void {
@@ -87,11 +94,11 @@ class Collector implements RunObserver {
     }
     this.#belongings = belongingsOf(run, machine.memory, handoff);
     this.#reading = undefined;
+    this.#read = undefined;
     this.#mapInScratch = [];
     if (handoff === undefined) return;
     const old = run.kernel.context.release;
-    const next = releaseOf(run.step?.spec.kexec?.release ?? old.name);
-    this.#reading = readingOf(next, old, machine, handoff);
+    this.#read = (next) => readingOf(next, old, machine, handoff);
     // Only the kernels that took scratch for common memory put anything of their own there.
     const lost = this.lostCma.get(run.entry.number) ?? [];
     if (lost.length > 0) this.#mapInScratch = intersect(mapFrames(old, machine, handoff), lost);
@@ -316,11 +323,4 @@ export function collectEvidence(scenario: Scenario, page: PageSize): Evidence {
       return banks.find(({ base, sizeBytes }) => phys >= base && phys < base + sizeBytes)?.nid ?? 0;
     },
   };
-}
-
-/** The release of a name that a run's kernels have. */
-export function releaseOf(name: string): Release {
-  const release = releaseByName(name);
-  if (release === undefined) throw new Error(`a run had a kernel of '${name}'`);
-  return release;
 }

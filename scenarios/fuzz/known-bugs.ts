@@ -292,7 +292,7 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       const jump = evidence.jumps.find(({ to }) => to === symptom.kernel);
       if (jump === undefined || bitmapsRead(evidence, jump) !== 'too-large') return false;
       if (symptom.kind === 'phantom') return subtract(symptom.pages, jump.misread).length === 0;
-      return symptom.kind === 'crash' && jump.misread.length > 0;
+      return symptom.kind === 'crash' && (jump.readerFalls || jump.misread.length > 0);
     },
   },
   {

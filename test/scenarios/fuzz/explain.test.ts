@@ -152,3 +152,34 @@ test('an area of large blocks that is preserved in part leaves those preserved',
   const leaked = totalBytes(spoiltByBug(bug, evidence, symptomOf(evidence, 'area', 'leaked')));
   expect(leaked).toBe(511 * 512);
 });
+
+test('a bitmap at the end of RAM is where the reader of larger ones falls over', () => {
+  const setup = { machine: { pageSize: '4K', memory: '1G' }, config: { KEXEC_HANDOVER_DEBUG: false } };
+  const steps = [
+    { 'preserve pages': { count: 18, as: 'pages-1' } },
+    { 'preserve pages': { count: 592, as: 'pages-3' } },
+    { kexec: {} },
+    { 'preserve pages': { count: 348, as: 'pages-4' } },
+    { kexec: { release: '6.17.9', restore: 'none' } },
+  ];
+  const cmdline = 'kho=on liveupdate=on kho_scratch=32M,0,8M test_kho.max_mem=1048576';
+  const { kernel, ...rest } = plan(steps, { ...setup, release: '6.17.8' });
+  const { known, verdict } = tryPlan({ ...rest, kernel: { ...kernel, cmdline } });
+  expect([known, verdict]).toEqual([['bitmap-size-read-large', 'ranges-as-folios'], 'damaged']);
+});
+
+test('6.19 finishes a session that is to go out: it goes without its files', () => {
+  const steps = [session, { finish: 'work' }, { kexec: {} }, { retrieve: 'work' }];
+  expect(tryPlan(plan(steps, { release: '6.19' }))).toMatchObject({ kind: 'good', verdict: 'intact' });
+});
+
+test('a kexec that is refused says nothing of the next', () => {
+  const steps = [
+    { fault: { at: 'luo.freeze-file', nth: 1 } },
+    session,
+    { kexec: { release: '7.2' }, expect: 'EIO' },
+    { kexec: {} },
+  ];
+  const { state } = evidenceOf(steps);
+  expect(state.kernels.map(({ release }) => release)).toEqual(['7.3', '7.3']);
+});
