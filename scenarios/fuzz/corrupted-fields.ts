@@ -95,9 +95,25 @@ function chunkField(offset: number): string {
   return (offset - 16) % 16 < 8 ? 'phys_start' : 'bitmap';
 }
 
+/** What a lost write left as it was. */
+function staleField({ what, name }: AppliedCorruption['spec']): CorruptedField {
+  const field = `stale: ${what}`;
+  switch (what) {
+    case 'subtree':
+      return { field, follows: new Set<Consequence>(['client']), ...(name === undefined ? {} : { client: name }) };
+    case 'session-files':
+    case 'scratch-array':
+    case 'fdt':
+      return { field, follows: ALL };
+    default:
+      return { field, follows: WALKED };
+  }
+}
+
 /** The field that a corruption changed. */
 export function corruptedField({ spec, target, offset }: AppliedCorruption, wasTree: boolean): CorruptedField {
   const { what } = spec;
+  if (spec.stale === true) return staleField(spec);
   if (target === undefined) return { field: `boot value: ${what.replace('handoff-', '')}`, follows: ALL };
   switch (what) {
     case 'fdt':

@@ -72,6 +72,7 @@ function stepFeatures(verb: string, spec: unknown, release: string): string[] {
       return [
         `corrupt: ${String(fieldOf(spec, 'what'))}`,
         ...(fieldOf(spec, 'bytes') === undefined ? [] : ['corrupt: a write that is lost']),
+        ...(fieldOf(spec, 'stale') === undefined ? [] : [`stale: ${String(fieldOf(spec, 'what'))}`]),
       ];
     case 'session': {
       const files = fieldOf(spec, 'files');

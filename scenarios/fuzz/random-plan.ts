@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { RELEASES } from '../../kernel/release.ts';
+import { lostWrite, withLostWrite } from './lost-writes.ts';
 import { type FuzzPlan, LAST_OBJECT, type PlanConfig, type PlanStep } from './plan.ts';
 import { type Draft, randomStep, type StepMaker } from './random-steps.ts';
 
@@ -246,8 +247,10 @@ export const randomPlan: fc.Arbitrary<FuzzPlan> = fc
     config,
     cmdline,
     scratch: index32(),
+    // Drawn last: whatever else a seed stands for does not change with it.
+    lost: rarely(10, lostWrite),
   })
-  .map(({ board: at, secondPhase, moves, release: name, config: options, cmdline: text, scratch: which }) => {
+  .map(({ board: at, secondPhase, moves, release: name, config: options, cmdline: text, scratch: which, lost }) => {
     const scratch = at.scratch[which % at.scratch.length] ?? '32M,32M,32M';
     const draft: Draft = {
       pageBytes: at.pageBytes,
@@ -264,7 +267,8 @@ export const randomPlan: fc.Arbitrary<FuzzPlan> = fc
     };
     // There a boot takes a second, and what is looked for needs none.
     const isVast = at.vastAt !== undefined;
-    const first = stepsOf(isVast ? moves.filter((each) => 'make' in each) : moves, draft, name, scratch);
+    const drawn = stepsOf(isVast ? moves.filter((each) => 'make' in each) : moves, draft, name, scratch);
+    const first = lost === undefined || isVast || secondPhase === 0 ? drawn : withLostWrite(drawn, lost, name);
     return {
       name: 'a random scenario',
       seed: 1,

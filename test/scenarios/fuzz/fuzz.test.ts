@@ -12,6 +12,7 @@ import { planAt, shrinkSeed } from '../../../scenarios/fuzz/shrink.ts';
 import { tryPlan, trySeed } from '../../../scenarios/fuzz/try-plan.ts';
 import { packageRoot } from '../../../scenarios/package-root.ts';
 import { CORRUPT_TARGETS } from '../../../scenarios/run/schema.ts';
+import { STALE_MEMORY } from '../../../scenarios/run/stale.ts';
 
 const CAMPAIGN = { jobs: 1, find: [], seconds: () => 0, isOver: () => false, onProgress: () => {} };
 
@@ -287,7 +288,8 @@ const DRAWN = [
   'add subtree',
   'remove subtree',
   ...FAULT_SITES.map(({ site }) => `fault: ${site}`),
-  ...CORRUPT_TARGETS.filter((what) => what !== 'bitmap').map((what) => `corrupt: ${what}`),
+  ...CORRUPT_TARGETS.map((what) => `corrupt: ${what}`),
+  ...STALE_MEMORY.map(({ what }) => `stale: ${what}`),
   'corrupt: a write that is lost',
   'damage',
   'preserve twice',
