@@ -110,7 +110,7 @@ class AuditSource implements NodeSource {
   readonly nodes = new Map<PhysAddr, number>();
   readonly nodesPerLevel: number[];
   /** Stands still: an audit writes nothing. */
-  readonly clock = { generation: -1 };
+  readonly clock = { generation: 0 };
   readonly #memory: AuditMemory;
   readonly #geometry: RadixGeometry;
   readonly #report: (finding: RadixFinding) => void;

@@ -280,8 +280,8 @@ export class RadixTree implements OutgoingMap {
       if (err !== 0) return err;
       if (!asFill) {
         // A leaf outside whole pages is not kept in hand: each of its keys goes down.
-        if (!this.#inHand(lo | 0, hi | 0)) nrKeys = 1;
-        if (nrKeys > 1) fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
+        if (this.#inHand(lo | 0, hi | 0)) fillBits(this.#heldWords, this.#heldOffset, bit, bit + nrKeys);
+        else nrKeys = 1;
       }
       left -= nrKeys;
       lo += nrKeys;

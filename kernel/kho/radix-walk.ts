@@ -1,6 +1,6 @@
 import { hexOfHalves, MachineFault, type Pfn, type PhysAddr, type PhysicalMemory } from '../../machine/index.ts';
 import { KernelHang } from '../failure.ts';
-import { type DecodedKey, decodeKey, type RadixGeometry } from './geometry.ts';
+import { decodeKey, type RadixGeometry } from './geometry.ts';
 import type { BlockVisitor, IncomingMap, MetadataVisitor } from './memory-map.ts';
 import { swap32 } from './u64.ts';
 
@@ -159,7 +159,6 @@ export class RadixWalk {
   /** Indices of the words of the leaf in hand that are not empty. */
   readonly #setWords: Int32Array;
   readonly #groups: Int32Array;
-  readonly #bits: Int32Array;
   #stepsLeft: number;
   /** The clock as the walk knows it: when it shows something else, memory was written. */
   #seen = -1;
@@ -179,7 +178,6 @@ export class RadixWalk {
     // One entry more than there are words: a list is written before it is known whether the index belongs there.
     this.#setWords = new Int32Array(geometry.bitmapWords + 1);
     this.#groups = new Int32Array((geometry.bitmapWords >>> 2) + 1);
-    this.#bits = new Int32Array(LISTED_WORDS * 32 + 1);
     this.#views = geometry.levelShifts.map(() => new NodeView());
   }
 
@@ -332,9 +330,6 @@ export class RadixWalk {
     const nrSetWords = listSetWords(words, offset, end >>> 5, this.#groups, setWords);
     const base = decodeKey(geometry, keyLo, keyHi);
     const shift = (geometry.page.shift + base.order) & 63;
-    if (nrSetWords * 128 > end && hasFewBits(words[offset + (setWords[0] as number)] as number)) {
-      return this.#listedBlocks(view, nrSetWords, base, shift, visit);
-    }
     const clock = this.#clock;
     const seen = this.#seen;
     const { order } = base;
@@ -361,36 +356,6 @@ export class RadixWalk {
     }
     this.#spend(STEPS_PER_KEY * count);
     return end;
-  }
-
-  /** The blocks of a leaf most of whose words have a few bits. As `blocks`. */
-  #listedBlocks(view: NodeView, nrSetWords: number, base: DecodedKey, shift: number, visit: BlockVisitor): number {
-    const { words, offset } = view;
-    const { order } = base;
-    const clock = this.#clock;
-    const seen = this.#seen;
-    const left = shift & 31;
-    const right = 31 - left;
-    const baseLo = base.lo | 0;
-    const baseHi = base.hi | 0;
-    const setWords = this.#setWords;
-    const bits = this.#bits;
-    let count = 0;
-    for (let n = 0; n < nrSetWords; n += LISTED_WORDS) {
-      const nrBits = listSetBits(words, offset, setWords, n, Math.min(n + LISTED_WORDS, nrSetWords), bits);
-      for (let b = 0; b < nrBits; b++) {
-        const index = bits[b] as number;
-        if (shift >= 32) visit(baseLo >>> 0, (baseHi | (index << left)) >>> 0, order);
-        else visit((baseLo | (index << left)) >>> 0, (baseHi | ((index >>> 1) >>> right)) >>> 0, order);
-        if (clock.generation !== seen) {
-          this.#spend(STEPS_PER_KEY * (count + b + 1));
-          return index + 1;
-        }
-      }
-      count += nrBits;
-    }
-    this.#spend(STEPS_PER_KEY * count);
-    return this.#nrBits(view);
   }
 }
 
@@ -467,57 +432,6 @@ function listSetWords(
   }
   for (let i = nrGrouped; i < nrWords; i++) {
     if (words[offset + i] !== 0) list[count++] = i;
-  }
-  return count;
-}
-
-/** Whether a word has four bits at most. */
-function hasFewBits(word: number): boolean {
-  const two = word & (word - 1);
-  const three = two & (two - 1);
-  const four = three & (three - 1);
-  return (four & (four - 1)) === 0;
-}
-
-/** Set words whose bits are listed at once. */
-const LISTED_WORDS = 64;
-
-/**
- * Lists which bits are set in the set words [from, end) of a leaf, ascending. For words of a few bits each: the first
- * four are taken from every word, whether it has them or not, so that only a word of more needs a guess.
- * @returns how many indices are in `list` now.
- */
-function listSetBits(
-  words: Uint32Array,
-  offset: number,
-  setWords: Int32Array,
-  from: number,
-  end: number,
-  list: Int32Array,
-): number {
-  let count = 0;
-  for (let n = from; n < end; n++) {
-    const i = setWords[n] as number;
-    const base = i << 5;
-    let word = (words[offset + i] as number) | 0;
-    let rest = word & (word - 1);
-    list[count++] = base | (31 - Math.clz32(word ^ rest));
-    word = rest;
-    rest = word & (word - 1);
-    list[count] = base | (31 - Math.clz32(word ^ rest));
-    count += (word | -word) >>> 31;
-    word = rest;
-    rest = word & (word - 1);
-    list[count] = base | (31 - Math.clz32(word ^ rest));
-    count += (word | -word) >>> 31;
-    word = rest;
-    rest = word & (word - 1);
-    list[count] = base | (31 - Math.clz32(word ^ rest));
-    count += (word | -word) >>> 31;
-    for (word = rest; word !== 0; word = rest) {
-      rest = word & (word - 1);
-      list[count++] = base | (31 - Math.clz32(word ^ rest));
-    }
   }
   return count;
 }

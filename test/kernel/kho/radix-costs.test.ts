@@ -154,7 +154,9 @@ describe.each(PAGE_SIZES)('with $name pages', (page) => {
   test('what is known of leaves counts no more when memory was written', () => {
     const { tree, costOf, memory } = known();
     memory.writeU32(physAddr(0), 1);
+    const written = memory.generation;
     expect(costOf(() => put(tree, leaf(1) + 5)).pages).toBe(nrTables);
+    expect(memory.generation).toBe(written + 1);
     expect(costOf(() => put(tree, leaf(1) + 6))).toEqual(FREE);
     expect(costOf(() => put(tree, leaf(0) + 6)).pages).toBe(nrTables);
   });

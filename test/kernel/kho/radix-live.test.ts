@@ -158,6 +158,24 @@ describe.each(PAGE_SIZES)('a walk over a tree of $name pages whose callback writ
     });
   });
 
+  test('sees a full word written ahead of a full one, and one that a tree writes that knew the leaf before', () => {
+    const world = setUp(page);
+    const { memory, tree } = world;
+    tree.preserveRun(32 as Pfn, 0 as Order, 32);
+    // The tree knows its leaf as of tick 1, where the walk begins.
+    memory.generation = 0;
+    tree.preserve(32 as Pfn, 0 as Order);
+    expect(memory.generation).toBe(1);
+    for (const kind of ['run', 'block'] as const) {
+      const seen: number[] = [];
+      walk(world, kind, (key) => {
+        seen.push(Number(key - FIRST));
+        if (seen.length === 1) tree.preserve((kind === 'run' ? 90 : 200) as Pfn, 0 as Order);
+      });
+      expect(seen.slice(32)).toEqual(kind === 'run' ? [90] : [90, 200]);
+    }
+  });
+
   test('goes down where the callback for a page of it wrote', () => {
     const world = setUp(page);
     const { memory, tree } = world;
