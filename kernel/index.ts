@@ -42,3 +42,4 @@ export { Seal, ShmemFile } from './mm/shmem.ts';
 export { type VmallocArea, vfree, vmalloc } from './mm/vmalloc-area.ts';
 export * from './quirks.ts';
 export * from './release.ts';
+export * from './release-quirks.ts';

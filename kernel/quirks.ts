@@ -1,4 +1,5 @@
-import type { Release, ReleaseQuirks } from './release.ts';
+import type { Release } from './release.ts';
+import type { ReleaseQuirks } from './release-quirks.ts';
 
 /*
  * Bugs that no release modelled here has, because they were fixed before it came out, or that should be looked at in a

@@ -15,7 +15,7 @@ import { ENOMEM, type Errno } from '../errno.ts';
 import { KernelHang } from '../failure.ts';
 import type { KfencePool } from '../mm/kfence.ts';
 import type { PageAllocator } from '../mm/page-allocator.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import { type BitmapAllocator, PageBitmaps, SlabBitmaps } from './bitmap-slab.ts';
 import type { BlockVisitor, IncomingMap, MetadataVisitor, OutgoingMap } from './memory-map.ts';
 import { physToVirt } from './phys-to-virt.ts';

@@ -2,7 +2,7 @@ import type { PageSize } from '../../machine/page-size.ts';
 import { ctz, ilog2, type Order, type Pfn, type PhysAddr } from '../../machine/units.ts';
 import type { KernelLog } from '../log.ts';
 import { PageFlag, type PageStates } from '../mm/page-states.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import type { Folio } from './kho.ts';
 import { KHO_PAGE_MAGIC } from './retrieve.ts';
 

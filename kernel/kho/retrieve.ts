@@ -3,7 +3,7 @@ import type { Memblock } from '../../machine/memblock/memblock.ts';
 import type { PageSize } from '../../machine/page-size.ts';
 import type { Order, Pfn } from '../../machine/units.ts';
 import type { PageStates } from '../mm/page-states.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import type { BlockVisitor } from './memory-map.ts';
 import { bigOf, shr64 } from './u64.ts';
 

@@ -4,7 +4,7 @@ import { fromU64, roundUp64, toU64 } from '../../machine/memblock/u64.ts';
 import type { PageSize } from '../../machine/page-size.ts';
 import { NUMA_NO_NODE } from '../../machine/units.ts';
 import type { KernelLog } from '../log.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 
 /** What `kho_scratch=` asks for. Sizes in bytes; they count only while `scale` is 0. */
 export interface ScratchSizes {

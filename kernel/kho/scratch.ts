@@ -6,7 +6,7 @@ import { NUMA_NO_NODE, type PhysAddr } from '../../machine/units.ts';
 import type { CompiledStruct } from '../abi/struct.ts';
 import type { Errno } from '../errno.ts';
 import type { KernelLog } from '../log.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import { lowmemAndGlobalSize, nodeScratchSize, type ScratchSizing } from './scratch-size.ts';
 
 /** One scratch area. Any may be of size 0; its address is then where a search for nothing ended. */

@@ -4,7 +4,7 @@ import { EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, type Errno, isErrno } from '../e
 import { KernelHang } from '../failure.ts';
 import type { FaultInjector } from '../fault-injection.ts';
 import type { KernelLog } from '../log.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
 import type { FlbRegistry } from './flb.ts';

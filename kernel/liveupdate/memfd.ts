@@ -15,7 +15,7 @@ import { folioOf, folioPut } from '../mm/folio.ts';
 import { FolioFlag } from '../mm/page-cache.ts';
 import { Seal, type ShmemFile } from '../mm/shmem.ts';
 import { type VmallocArea, vfree, vmalloc } from '../mm/vmalloc-area.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import type { FileHandler, LiveFile, RetrieveStatus, SerializedFile } from './file-handler.ts';
 import { type FolioRun, type FolioSer, FolioSerCodec } from './folio-ser.ts';
 import { Memfd } from './memfd-file.ts';

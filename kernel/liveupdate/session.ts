@@ -1,7 +1,7 @@
 import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, type Errno } from '../errno.ts';
 import { KernelHang, TaskBlocked } from '../failure.ts';
 import { SESSION_SITE } from '../fault-sites.ts';
-import type { ReleaseQuirks } from '../release.ts';
+import type { ReleaseQuirks } from '../release-quirks.ts';
 import type { EntryCursor } from './entry-table.ts';
 import type { LiveFile } from './file-handler.ts';
 import { type FileSetContext, LuoFileSet } from './file-set.ts';
