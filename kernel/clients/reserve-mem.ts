@@ -217,6 +217,11 @@ export class ReserveMem {
     return undo(err, true);
   }
 
+  /** Up to 6.18: whether finalising hands the regions over. Without memory for their FDT it does not, and nobody says so. */
+  get takesPart(): boolean {
+    return this.#fdtPage !== undefined;
+  }
+
   /**
    * The finalize notifier of kernels up to 6.18: preserves regions and FDT, and hangs it into the root FDT. 0, or an
    * error.

@@ -29,7 +29,8 @@ function handsRegionsOver(run: RunState): boolean {
   const { kho, release, control } = run.kernel.context;
   if (!kho.enabled) return false;
   const name = release.memblock.subtree.name;
-  return release.quirks.finalize === 'before-load' || control.state.subtreesOut.some((each) => each.name === name);
+  if (release.quirks.finalize === 'before-load') return run.kernel.kernel.clients.reserveMem.takesPart;
+  return control.state.subtreesOut.some((each) => each.name === name);
 }
 
 /**
