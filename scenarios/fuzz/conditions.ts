@@ -136,6 +136,14 @@ export function freedBefore({ freed }: Evidence, jump: Jump): Intervals {
   return union([...freed].flatMap(([object, kernel]) => (kernel < jump.to ? [...pagesOf(object)] : [])));
 }
 
+/** Whether pages that were freed while they were preserved had two owners in the kernel of a symptom, or in the one before it. */
+export function followsFreed({ freed, jumps }: Evidence, { kernel }: Symptom): boolean {
+  return [...freed].some(
+    ([object, by]) =>
+      (by <= kernel && kernel <= by + 1) || jumps.some((jump) => jump.to <= kernel && crossedIn(jump, object)),
+  );
+}
+
 /** Pages that clients took from others in the kernel before a jump, or asked back in the one behind it. */
 export function takenFromOthers({ foreign, wrongRestores }: Evidence, jump: Jump): Intervals {
   return union([

@@ -1,12 +1,11 @@
 import { ADD_SUBTREE_SITE, VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
-import type { ExpectedObject } from '../check/expected-object.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import {
   allBut,
   bitmapsRead,
   blocksWhere,
-  crossedIn,
   fallsOverMap,
+  followsFreed,
   forgotAll,
   freedBefore,
   freedPages,
@@ -123,9 +122,10 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     seen: 'the freed pages hold what their next owner put there, or have two owners in the next kernel',
     spoils: (evidence, symptom) => wholeBlocks(symptom.object, freedPages(evidence, symptom)),
     accounts: (evidence, symptom) => {
-      if (symptom.kind === 'client') return strikesClient(evidence, symptom, (jump) => freedBefore(evidence, jump));
-      const crossed = (object: ExpectedObject) => (jump: Jump) => jump.to <= symptom.kernel && crossedIn(jump, object);
-      return symptom.kind !== 'start' && [...evidence.freed.keys()].some((each) => evidence.jumps.some(crossed(each)));
+      if (strikesClient(evidence, symptom, (jump) => freedBefore(evidence, jump))) return true;
+      // Unpreserving what was freed takes the new owner's preservation away: LUO's as any other.
+      const isBlob = symptom.kind === 'client' && symptom.client === 'subtree';
+      return symptom.kind !== 'start' && !isBlob && followsFreed(evidence, symptom);
     },
   },
   {

@@ -183,3 +183,15 @@ test('a kexec that is refused says nothing of the next', () => {
   const { state } = evidenceOf(steps);
   expect(state.kernels.map(({ release }) => release)).toEqual(['7.3', '7.3']);
 });
+
+test('LUO’s page in the place of freed pages goes with them when they are unpreserved', () => {
+  const steps = [
+    { 'preserve pages': { count: 499, as: 'range' } },
+    { free: 'range' },
+    { session: { name: 'work', files: [] } },
+    { unpreserve: 'range' },
+    { kexec: {} },
+  ];
+  expect(tryPlan(plan(steps))).toMatchObject({ known: ['freed-while-preserved'], verdict: 'crashed' });
+  expect(tryPlan(plan(steps.filter((step) => !('free' in step))))).toMatchObject({ known: [], verdict: 'intact' });
+});
