@@ -24,6 +24,7 @@ export const MODULES = {
       'leaf-places',
       'radix-audit',
       'radix-costs',
+      'radix-limits',
       'radix-live',
       'radix-results',
       'radix-run',
