@@ -75,16 +75,17 @@ export function overJumps(
 ): Intervals {
   const pages = pagesOf(symptom.object);
   const all = jumpsBefore(evidence, symptom).filter((jump) => crossedIn(jump, symptom.object));
-  return union(all.flatMap((jump) => [...spoilt(jump, pages)]));
+  const parts = all.map((jump) => spoilt(jump, pages)).filter((part) => part.length > 0);
+  return parts.length > 1 ? union(parts.flat()) : (parts[0] ?? NONE);
 }
 
 /** The blocks of an object that touch some pages, as a whole. */
 export function wholeBlocks({ blocks }: ExpectedObject, touched: Intervals): Intervals {
-  const { starts, nrPagesEach } = blocks;
-  if (touched.length === 0) return NONE;
+  const { nrPagesEach } = blocks;
+  if (touched.length === 0 || nrPagesEach === 1) return touched;
   const out: (readonly [number, number])[] = [];
   let at = 0;
-  for (const start of [...starts].sort((a, b) => a - b)) {
+  for (const start of blocks.starts.slice().sort()) {
     while (at < touched.length && (touched[at] as readonly [number, number])[1] <= start) at++;
     const range = touched[at];
     if (range === undefined) break;

@@ -92,18 +92,16 @@ export function explain(evidence: Evidence): Explanation {
     if (symptom.kind === 'pages') {
       let rest = symptom.pages;
       for (const bug of KNOWN_BUGS) {
-        const left = subtract(rest, spoiltByBug(bug, evidence, symptom));
-        if (
-          left.length !== rest.length ||
-          left.some((each, i) => each[0] !== rest[i]?.[0] || each[1] !== rest[i]?.[1])
-        ) {
-          bugs.add(bug.name);
-        }
-        rest = left;
+        if (rest.length === 0) break;
+        const spoilt = intersect(rest, spoiltByBug(bug, evidence, symptom));
+        if (spoilt.length === 0) continue;
+        bugs.add(bug.name);
+        rest = subtract(rest, spoilt);
       }
       for (const change of changes) {
         const spoilt = intersect(rest, spoiltBy(change, symptom));
-        if (spoilt.length > 0) fields.add(change.field.field);
+        if (spoilt.length === 0) continue;
+        fields.add(change.field.field);
         rest = subtract(rest, spoilt);
       }
       if (symptom.what === 'damaged') {

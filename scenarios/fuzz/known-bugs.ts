@@ -386,12 +386,24 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
   },
 ];
 
+const struckBy = new WeakMap<Jump, Map<KnownBug, Intervals>>();
+
+/** The pages that a bug strikes at a jump: asked for by every symptom, so they are kept. */
+function strikesOf(bug: KnownBug, evidence: Evidence): (jump: Jump) => Intervals {
+  return (jump) => {
+    let known = struckBy.get(jump);
+    if (known === undefined) struckBy.set(jump, (known = new Map()));
+    let pages = known.get(bug);
+    if (pages === undefined) known.set(bug, (pages = bug.strikes?.(evidence, jump) ?? NONE));
+    return pages;
+  };
+}
+
 /** The pages of a symptom that are a bug's doing. */
 export function spoiltByBug(bug: KnownBug, evidence: Evidence, symptom: PageSymptom): Intervals {
-  const strikes = bug.strikes?.bind(bug);
   const isSeen = bug.effects?.includes(symptom.what) !== false;
   const struck =
-    strikes === undefined || !isSeen ? NONE : strikesObject(evidence, symptom, (jump) => strikes(evidence, jump));
+    bug.strikes === undefined || !isSeen ? NONE : strikesObject(evidence, symptom, strikesOf(bug, evidence));
   const spoilt = bug.spoils?.(evidence, symptom) ?? NONE;
   if (struck.length === 0) return spoilt;
   return spoilt.length === 0 ? struck : union([...struck, ...spoilt]);
@@ -400,6 +412,5 @@ export function spoiltByBug(bug: KnownBug, evidence: Evidence, symptom: PageSymp
 /** Whether a bug is behind a symptom that is not about pages. */
 export function isBehind(bug: KnownBug, evidence: Evidence, symptom: Symptom): boolean {
   if (bug.accounts?.(evidence, symptom) === true) return true;
-  const strikes = bug.strikes?.bind(bug);
-  return strikes !== undefined && strikesClient(evidence, symptom, (jump) => strikes(evidence, jump));
+  return bug.strikes !== undefined && strikesClient(evidence, symptom, strikesOf(bug, evidence));
 }
