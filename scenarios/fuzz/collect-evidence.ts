@@ -132,6 +132,7 @@ class Collector implements RunObserver {
       config: this.#configs.at(-1) ?? {},
       maxPageOrder: context.allocator.maxPageOrder,
       oldLuo: before.kernel.luo?.enabled === true,
+      readsLuo: context.cmdline.flag('kho', false),
       handed: this.#handed,
       blocks,
       recorded,

@@ -30,6 +30,8 @@ export interface Jump {
   readonly maxPageOrder: number;
   /** Whether the old kernel had LUO running. */
   readonly oldLuo: boolean;
+  /** Whether the new kernel reads LUO's part: with kho=off it takes the memory over, and no client runs. */
+  readonly readsLuo: boolean;
   /** Whether the loader passed a handover on. */
   readonly handed: boolean;
   readonly blocks: readonly Block[];

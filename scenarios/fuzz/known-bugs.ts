@@ -1,4 +1,4 @@
-import { ADD_SUBTREE_SITE, VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
+import { ADD_SUBTREE_SITE, ALLOC_PAGES_SITE, BITMAP_SITE, VMALLOC_CHUNK_SITE } from '../../kernel/fault-sites.ts';
 import { type Intervals, subtract, union } from '../handover/intervals.ts';
 import {
   allBut,
@@ -57,6 +57,9 @@ export interface KnownBug {
   /** Whether it is behind a symptom of another kind. */
   accounts?(evidence: Evidence, symptom: Symptom): boolean;
 }
+
+/** What a further chunk of a vmalloc area needs in 6.18, to be had and to be preserved. */
+const CHUNK_NEEDS = [VMALLOC_CHUNK_SITE, ALLOC_PAGES_SITE, BITMAP_SITE];
 
 /** Every known bug. */
 export const KNOWN_BUGS: readonly KnownBug[] = [
@@ -223,7 +226,7 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       overJumps(evidence, symptom, (jump, pages) =>
         jump.old.quirks.vmallocForgetsError &&
         symptom.object.kind === 'vmalloc' &&
-        (jump.failedBefore.includes(VMALLOC_CHUNK_SITE) || lostCma(evidence, jump.to - 1).length > 0)
+        (CHUNK_NEEDS.some((site) => jump.failedBefore.includes(site)) || lostCma(evidence, jump.to - 1).length > 0)
           ? symptom.what === 'leaked'
             ? pages
             : subtract(pages, jump.recorded)

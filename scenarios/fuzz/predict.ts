@@ -17,8 +17,8 @@ export type Prediction =
 const NO_FLB_NODE = 'The incoming tree failed to initialize properly [-2]';
 
 /** Whether LUO's part was left by a release without FLBs for one that cannot do without. */
-export function lacksFlbNode({ old, next, oldLuo }: Jump): boolean {
-  return oldLuo && old.luo !== undefined && old.flb === undefined && next.flb !== undefined;
+export function lacksFlbNode({ old, next, oldLuo, readsLuo }: Jump): boolean {
+  return oldLuo && readsLuo && old.luo !== undefined && old.flb === undefined && next.flb !== undefined;
 }
 
 /** Whether the memory map may have been left at 0: only a kernel that finalises between load and jump can do that. */

@@ -195,3 +195,18 @@ test('LUO’s page in the place of freed pages goes with them when they are unpr
   expect(tryPlan(plan(steps))).toMatchObject({ known: ['freed-while-preserved'], verdict: 'crashed' });
   expect(tryPlan(plan(steps.filter((step) => !('free' in step))))).toMatchObject({ known: [], verdict: 'intact' });
 });
+
+test('6.18 forgets the error of a chunk whose page the page allocator does not have', () => {
+  const fault = { fault: { at: 'mm.alloc-pages', nth: 4 } };
+  const area = { 'preserve vmalloc': { size: 2750937, as: 'area' } };
+  const steps = [fault, area, { kexec: {} }];
+  expect(tryPlan(plan(steps, { release: '6.18' }))).toMatchObject({ known: ['vmalloc-forgets-error'] });
+});
+
+test('7.0 does not miss the FLB node of 6.19 where KHO is off, and no client runs', () => {
+  const off = { kexec: { release: '7.0', cmdline: 'kho=off kho_scratch=32M,32M,32M' } };
+  const { known, what, kind } = tryPlan(
+    plan([{ 'preserve folios': { order: 1, as: 'folio' } }, off], { release: '6.19' }),
+  );
+  expect([kind === 'violation' ? what : '', known]).toEqual(['', []]);
+});
