@@ -257,6 +257,7 @@ export const randomPlan: fc.Arbitrary<FuzzPlan> = fc
       fixedAt: at.fixedAt,
       hasBorder: at.hasBorder && options['NUMA'] !== false,
       ramBytes: at.ramBytes,
+      scratch,
       vastAt: at.vastAt,
       memory: [],
       notTheirs: new Set(),

@@ -26,6 +26,8 @@ export interface Draft {
   readonly fixedAt: string;
   readonly hasBorder: boolean;
   readonly ramBytes: number;
+  /** What `kho_scratch=` says. */
+  readonly scratch: string;
   /** Memory beyond everything: the only machine on which a block of order 31 fits. */
   readonly vastAt: string | undefined;
   readonly memory: string[];
@@ -195,7 +197,7 @@ type Aim = readonly [string, (draft: Draft, size: number) => PlanStep];
 /** More than one chunk: so large in large blocks, where there is so much memory. */
 const area = (draft: Draft, size: number) => {
   const as = made(draft, 'area');
-  const isHuge = size % 3 === 0 && draft.pageBytes === 4096 && draft.ramBytes >= 5 * 2 ** 30;
+  const isHuge = size % 2 === 0 && draft.pageBytes === 4096 && draft.ramBytes >= 2 * 2 ** 30;
   return { 'preserve vmalloc': isHuge ? { size: '1026M', as, huge: true } : { size, as } };
 };
 const scattered = (draft: Draft) => ({
@@ -224,6 +226,31 @@ const AIMS: readonly [Aim, ...Aim[]] = [
   [FREEZE_SITE, filled],
   [ALLOC_PAGES_SITE, area],
 ];
+
+type Story = (draft: Draft, release: string) => readonly PlanStep[];
+
+/** What goes wrong only in a certain order of kernels: each behind the one that runs, which may refuse the jump. */
+const STORIES: readonly [Story, ...Story[]] = [
+  // LUO's own node is left half made, by a kernel that has one.
+  (_, release) => [{ fault: { at: ADD_SUBTREE_SITE, nth: 1, next: true } }, { kexec: { release } }],
+  // Without LUO nobody finalises but who is told to.
+  (draft, release) => [
+    { kexec: { release, cmdline: `kho=on kho_scratch=${draft.scratch}` } },
+    { 'preserve folios': { order: 1, count: 3, as: made(draft, 'folios') } },
+    { kexec: { release: '6.18', finalize: false } },
+  ],
+  // The page of a blob is somebody else's by the time it is read again.
+  (draft) => {
+    const names = [1, 2, 3].map(() => made(draft, 'area'));
+    return [...names.map((as) => ({ 'preserve vmalloc': { size: 1, as } })), { kexec: {} }, { restore: names[0] }];
+  },
+];
+
+const story: fc.Arbitrary<StepMaker> = fc.record({ which: fc.nat(99), release: fc.constantFrom('7.0', '6.19') }).map(
+  ({ which, release }) =>
+    (draft) =>
+      (STORIES[which % STORIES.length] ?? STORIES[0])(draft, release),
+);
 
 /** Bytes that a write that never arrived leaves in a fresh page. */
 const NOTHING = '00 00 00 00 00 00 00 00';
@@ -268,6 +295,7 @@ const corrupt: fc.Arbitrary<StepMaker> = fc.oneof<fc.WeightedArbitrary<StepMaker
 const WRONG: readonly Weighted[] = [
   { weight: 5, arbitrary: fault },
   { weight: 5, arbitrary: aimedFault },
+  { weight: 1, arbitrary: story },
   { weight: 5, arbitrary: corrupt },
   {
     weight: 2,
