@@ -5,8 +5,9 @@ import { BITMAP_SITE, CHUNK_SITE, RADIX_NODE_SITE } from '../fault-sites.ts';
 import { ChunkListMap, ChunkListReader } from './chunk-list.ts';
 import { radixGeometry } from './geometry.ts';
 import type { IncomingMap, OutgoingMap } from './memory-map.ts';
+import { arm64Pointer, exactPointer } from './node-source.ts';
 import { RadixTree } from './radix-tree.ts';
-import { arm64Pointer, exactPointer, RadixReader, STEPS_PER_KEY } from './radix-walk.ts';
+import { RadixReader, STEPS_PER_KEY } from './radix-walk.ts';
 
 /** An empty map in the format of the kernel's release. -ENOMEM when its first page cannot be had. */
 export function makeOutgoingMap(ctx: KhoContext): OutgoingMap | Errno {

@@ -2,7 +2,8 @@ import { hex, hexOfHalves, type PhysAddr } from '../../machine/index.ts';
 import { KernelHang } from '../failure.ts';
 import { decodeKey, type RadixGeometry } from './geometry.ts';
 import type { BlockVisitor } from './memory-map.ts';
-import { exactPointer, type NodeSource, type NodeView, type RadixCallbacks, RadixWalk } from './radix-walk.ts';
+import { exactPointer, type NodeSource, type NodeView } from './node-source.ts';
+import { type RadixCallbacks, RadixWalk } from './radix-walk.ts';
 
 /** What can be wrong with the shape of a tree. No kernel looks at any of it. */
 export type RadixFindingCode =
@@ -156,4 +157,8 @@ class AuditSource implements NodeSource {
   cutShort(): void {}
 
   refresh(): void {}
+
+  word(view: NodeView, index: number): number {
+    return view.words[view.offset + index] as number;
+  }
 }

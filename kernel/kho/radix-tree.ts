@@ -12,14 +12,8 @@ import type { KernelLog } from '../log.ts';
 import { encodeKey, type RadixGeometry } from './geometry.ts';
 import { LeafPlaces } from './leaf-places.ts';
 import type { BlockVisitor, OutgoingMap } from './memory-map.ts';
-import {
-  DEFAULT_WALK_STEPS,
-  exactPointer,
-  MemoryNodeSource,
-  type PointerTranslation,
-  type RadixCallbacks,
-  RadixWalk,
-} from './radix-walk.ts';
+import { exactPointer, MemoryNodeSource, type PointerTranslation } from './node-source.ts';
+import { DEFAULT_WALK_STEPS, type RadixCallbacks, RadixWalk } from './radix-walk.ts';
 import { TableLinks } from './table-links.ts';
 import { fls64, shl64, type U64, u64Of } from './u64.ts';
 

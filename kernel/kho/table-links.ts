@@ -1,6 +1,6 @@
 import { hexOfHalves, MachineFault, type Pfn, type PhysAddr, type PhysicalMemory } from '../../machine/index.ts';
 import { type RadixGeometry, tableIndex } from './geometry.ts';
-import type { PointerTranslation } from './radix-walk.ts';
+import type { PointerTranslation } from './node-source.ts';
 import { swap32, u64Of } from './u64.ts';
 
 /** The slots of a tree's tables in RAM, read and written as they are: whatever a slot holds is an address to a kernel. */

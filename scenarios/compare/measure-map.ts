@@ -1,5 +1,6 @@
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
-import { MemoryNodeSource, type NodeSource, type NodeView, RadixWalk } from '../../kernel/kho/radix-walk.ts';
+import { MemoryNodeSource, type NodeSource, type NodeView } from '../../kernel/kho/node-source.ts';
+import { RadixWalk } from '../../kernel/kho/radix-walk.ts';
 import type { Release } from '../../kernel/release.ts';
 import type { PageSize, PhysicalMemory } from '../../machine/index.ts';
 
@@ -51,6 +52,10 @@ class CountingSource implements NodeSource {
 
   refresh(view: NodeView): void {
     this.#inner.refresh(view);
+  }
+
+  word(view: NodeView, index: number): number {
+    return this.#inner.word(view, index);
   }
 }
 

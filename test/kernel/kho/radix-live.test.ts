@@ -5,6 +5,7 @@ import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
 import { type RadixCallbacks, RadixReader } from '../../../kernel/kho/radix-walk.ts';
 import { bigOf } from '../../../kernel/kho/u64.ts';
 import {
+  ONES_FILL,
   type Order,
   PAGE_SIZES,
   type PageSize,
@@ -194,6 +195,38 @@ describe.each(PAGE_SIZES)('a walk over a tree of $name pages whose callback writ
     });
     expect(keys).toEqual([3n, 40n]);
   });
+
+  test('sees what is written ahead in pages at odd addresses and in fills, and copies them once', () => {
+    const world = setUp(page);
+    const { memory, tree } = world;
+    for (const pfn of [64, 96, leafKeys + 40]) tree.preserve(pfn as Pfn, 0 as Order);
+    const leaf = physAddr(wordOf(world, keyOf(0)));
+    // The first leaf is read from 4 bytes on: each key is 32 less. The second becomes a fill, of ones.
+    const table = [...memory.writtenPages()].flatMap((pfn) =>
+      Array.from({ length: geometry.slots }, (_, i) => physAddr(pfn * page.sizeBytes + 8 * i)).filter(
+        (slot) => memory.readU64(slot) === leaf,
+      ),
+    );
+    for (const slot of table) memory.writeU64(slot, leaf + 4);
+    memory.fillPages((wordOf(world, keyOf(leafKeys)) / page.sizeBytes) as Pfn, 1, ONES_FILL);
+    let copies = 0;
+    const readBytes = memory.readBytes.bind(memory);
+    memory.readBytes = (...args) => {
+      copies++;
+      return readBytes(...args);
+    };
+    const seen: number[] = [];
+    walk(world, 'leaf', (key) => {
+      const index = Number(key - FIRST);
+      seen.push(index);
+      if (seen.length < 20) memory.writeU32(physAddr(leaf + 4 * (seen.length + 9)), 1);
+      else memory.writeU32(physAddr(0), index);
+    });
+    expect(table).toHaveLength(1);
+    expect(seen.slice(0, 4)).toEqual([32, 64, 288, 320]);
+    expect(seen.filter((index) => index >= leafKeys)).toHaveLength(leafKeys);
+    expect(copies).toBe(2);
+  }, 20_000);
 
   test('gives the next key that is set then, whatever was written', () => {
     const candidates = [

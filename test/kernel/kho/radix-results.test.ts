@@ -4,8 +4,9 @@ import { RADIX_V4 } from '../../../kernel/abi/radix.ts';
 import { EINVAL, ENOMEM, ERANGE } from '../../../kernel/errno.ts';
 import { KernelHang } from '../../../kernel/failure.ts';
 import { bitmapIndex, blockBytes, decodeKey, encodeKey, radixGeometry } from '../../../kernel/kho/geometry.ts';
+import { arm64Pointer, exactPointer } from '../../../kernel/kho/node-source.ts';
 import { RadixTree, type RadixTreeOptions } from '../../../kernel/kho/radix-tree.ts';
-import { arm64Pointer, exactPointer, RadixReader, STEPS_PER_KEY } from '../../../kernel/kho/radix-walk.ts';
+import { RadixReader, STEPS_PER_KEY } from '../../../kernel/kho/radix-walk.ts';
 import {
   MachineFault,
   makePageSize,

@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import type { RadixContract } from '../../../kernel/abi/contract.ts';
 import { RADIX_V4 } from '../../../kernel/abi/radix.ts';
 import { decodeKey, encodeKey, type RadixGeometry, radixGeometry } from '../../../kernel/kho/geometry.ts';
+import { arm64Pointer, MemoryNodeSource, NodeView } from '../../../kernel/kho/node-source.ts';
 import { auditRadixTree, type RadixFinding } from '../../../kernel/kho/radix-audit.ts';
 import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
-import { arm64Pointer, MemoryNodeSource, NodeView, RadixReader, RadixWalk } from '../../../kernel/kho/radix-walk.ts';
+import { RadixReader, RadixWalk } from '../../../kernel/kho/radix-walk.ts';
 import { bigOf, u64OfBig } from '../../../kernel/kho/u64.ts';
 import {
   MachineFault,
