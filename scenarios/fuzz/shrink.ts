@@ -9,6 +9,9 @@ import { type Trial, tryPlan } from './try-plan.ts';
 
 /** Candidates that may be tried before the smallest so far is good enough. */
 const MAX_TRIES = 250;
+/** So many steps are as many as one wants to read: until then it goes on, up to so many candidates. */
+const MANY_STEPS = 12;
+const MAX_TRIES_OF_MANY = 4 * MAX_TRIES;
 
 /** The smallest scenario, and how to get at it again. */
 export interface Shrunk {
@@ -26,7 +29,14 @@ export interface Shrunk {
  */
 export function shrinkSeed(seed: number, fails: (candidate: FuzzPlan) => boolean): Shrunk {
   let tries = 0;
-  const property = fc.property(randomPlan, (candidate) => ++tries > MAX_TRIES || !fails(candidate));
+  let steps = Number.POSITIVE_INFINITY;
+  const property = fc.property(randomPlan, (candidate) => {
+    if (tries >= (steps > MANY_STEPS ? MAX_TRIES_OF_MANY : MAX_TRIES)) return true;
+    tries++;
+    if (!fails(candidate)) return true;
+    steps = candidate.steps.length;
+    return false;
+  });
   const { counterexample, counterexamplePath } = fc.check(property, { seed, numRuns: 1 });
   const [plan] = counterexample ?? [];
   if (plan === undefined || counterexamplePath === null) throw new Error(`seed ${seed} does not go wrong again`);

@@ -250,6 +250,15 @@ test('what is looked for is shrunk to the steps that matter, and the path leads 
   expect(planAt(seed ?? 0, path)).toEqual(plan);
 });
 
+test('shrinking gives up after so many candidates, but not while more than twelve steps are left', () => {
+  const triesFor = (nrSteps: number) => {
+    const seed = Array.from({ length: 400 }, (_, i) => i).find((each) => fuzzPlan(each).steps.length > nrSteps + 3);
+    return shrinkSeed(seed ?? 0, ({ steps }) => steps.length >= nrSteps).tries;
+  };
+  expect(triesFor(11)).toBe(250);
+  expect(triesFor(13)).toBeGreaterThan(250);
+});
+
 test('the document that lists the known bugs is that of the code (write it with npm run docs)', () => {
   expect(readFileSync(join(packageRoot(), 'docs/fuzz.md'), 'utf8')).toBe(fuzzDocument());
 });
