@@ -265,7 +265,8 @@ export function runWithFailure(scenario: Scenario, page: PageSize, call: Failing
   if (!expected.includes(came)) wrong.push(`${verb}: ${came}, where ${release} gives ${expected.join(' or ') || '?'}`);
   const defects = new Set<string>();
   const explained = (kind: 'pages' | 'damage', what: string): void => {
-    const known = DEFECTS.find((each) => each.explains({ site: call.site, verb, release, came, wrong: kind }));
+    const failure = { site: call.site, verb, release, came, otherwise: asBefore, wrong: kind };
+    const known = DEFECTS.find((each) => each.explains(failure));
     if (known === undefined) wrong.push(what);
     else defects.add(known.name);
   };

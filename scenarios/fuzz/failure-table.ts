@@ -203,6 +203,8 @@ export interface KernelDefect {
     readonly verb: string;
     readonly release: string;
     readonly came: string;
+    /** What the step comes to without the failure. */
+    readonly otherwise: string | undefined;
     /** What was wrong: pages that nobody owns or that are free, or memory that came back wrong. */
     readonly wrong: 'pages' | 'damage';
   }): boolean;
@@ -240,6 +242,12 @@ export const DEFECTS: readonly KernelDefect[] = [
       ['preserve vmalloc', 'preserve', 'kexec'].includes(verb) &&
       came === OK &&
       quirksOf(release)?.vmallocForgetsError === true,
+  },
+  {
+    name: 'order-31',
+    what: 'the loop over a range that has a block of 2^31 pages goes backwards; what failed lies before the start, and nothing is taken back (all)',
+    explains: ({ verb, came, otherwise, wrong }) =>
+      wrong === 'pages' && verb === 'preserve pages' && came === 'ENOMEM' && otherwise === 'oops',
   },
   {
     name: 'lost-reservations',

@@ -47,6 +47,20 @@ test('a vmalloc chunk that 6.18 cannot have is taken for success, and the damage
   expect(failed).toMatchObject({ came: 'ok', wrong: [], defects: ['vmalloc-forgets-error'] });
 });
 
+test('a range that is not taken back is explained only where its loop went backwards without the failure too', () => {
+  const failure = {
+    site: ALLOC_PAGES_SITE,
+    verb: 'preserve pages',
+    release: '7.3',
+    came: 'ENOMEM',
+    wrong: 'pages',
+  } as const;
+  const names = (otherwise: string) =>
+    DEFECTS.filter(({ explains }) => explains({ ...failure, otherwise })).map(({ name }) => name);
+  expect(names('oops')).toEqual(['order-31']);
+  expect(names('ok')).toEqual([]);
+});
+
 test('a kernel that cannot set up KHO after a handover frees scratch a second time, whatever failed', () => {
   const scenario = libraryScenario('allocation-failure');
   const clean = cleanRun(scenario, PAGE_4K, [ROOT_FDT_SITE, ADD_SUBTREE_SITE]);
