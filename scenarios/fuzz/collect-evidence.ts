@@ -181,6 +181,17 @@ class Collector implements RunObserver {
     }
   }
 
+  /** Whether a page is in use, and none of the objects that clients made has it by right. */
+  #isKernelMemory(run: RunState, pfn: number): boolean {
+    const { pages } = run.kernel.context;
+    if (!pages.hasStructPage(pfn) || pages.has(pfn as Pfn, PageFlag.free)) return false;
+    const page: Intervals = [[pfn, pfn + 1]];
+    return ![...run.objects.objects.values()].filter(hasOwner).some((object) => {
+      const isForeign = intersect(this.foreign.get(object) ?? [], page).length > 0;
+      return !isForeign && intersect(pagesOf(object), page).length > 0;
+    });
+  }
+
   #noteShared(run: RunState): void {
     const { number } = run.entry;
     const owned = [...run.objects.objects.values()].filter(hasOwner);
@@ -221,12 +232,14 @@ class Collector implements RunObserver {
         if (object.state === 'preserved' || hasRival) this.freed.set(object, step.kernel);
       }
     }
-    if (spec.damage?.to !== undefined && step.result === 'ok') {
-      const { starts, nrPagesEach } = run.objects.get(spec.damage.to).blocks;
-      const index = spec.damage.page ?? 0;
+    const to = spec.damage?.to ?? spec.write?.to;
+    if (to !== undefined && step.result === 'ok') {
+      const { starts, nrPagesEach } = run.objects.get(to).blocks;
+      const index = (spec.damage ?? spec.write)?.page ?? 0;
       const pfn = (starts[Math.floor(index / nrPagesEach)] ?? 0) + (index % nrPagesEach);
-      this.strayWrites.push([pfn, pfn + 1]);
-      if (isKernelMemory(run, pfn)) this.strayInKernel ??= step.kernel;
+      if (spec.damage !== undefined) this.strayWrites.push([pfn, pfn + 1]);
+      // Pages at an address may be anybody's, and who took them writes into what those have there.
+      if (this.#isKernelMemory(run, pfn)) this.strayInKernel ??= step.kernel;
     }
     for (const each of spec.restore === undefined ? [] : [spec.restore].flat()) {
       const object = run.objects.objects.get(each);
@@ -249,14 +262,6 @@ class Collector implements RunObserver {
 /** Whether somebody has an object's pages, or handed them over to whoever asks. */
 function hasOwner({ state }: ExpectedObject): boolean {
   return state !== 'gone' && state !== 'freed';
-}
-
-/** Whether a page is in use, and by none of the objects that clients made. */
-function isKernelMemory(run: RunState, pfn: number): boolean {
-  const { pages } = run.kernel.context;
-  if (!pages.hasStructPage(pfn) || pages.has(pfn as Pfn, PageFlag.free)) return false;
-  const owned = [...run.objects.objects.values()].filter(({ state }) => state !== 'gone' && state !== 'freed');
-  return !owned.some((object) => intersect(pagesOf(object), [[pfn, pfn + 1]]).length > 0);
 }
 
 function scratchOf(run: RunState): Intervals {

@@ -210,3 +210,17 @@ test('7.0 does not miss the FLB node of 6.19 where KHO is off, and no client run
   );
   expect([kind === 'violation' ? what : '', known]).toEqual(['', []]);
 });
+
+test.each([
+  ['the map', 16, 'crashed'],
+  ['the root FDT', 25, 'refused'],
+])('who takes the pages of a kernel and writes into %s may do anything', (_, page, verdict) => {
+  const steps = [
+    { 'preserve folios': { order: 5, at: '0x5ffe0000', as: 'taken' } },
+    { write: { to: 'taken', page, offset: 0 } },
+    { kexec: {} },
+  ];
+  const setup = plan(steps);
+  const kernel = { ...setup.kernel, cmdline: 'kho=on kho_scratch=32M,32M,32M' };
+  expect(tryPlan({ ...setup, kernel })).toMatchObject({ verdict, known: [], fields: ['memory of the kernel'] });
+});
