@@ -78,6 +78,9 @@ export class PhysicalMemory {
   /** The inverse of a power of two: exact. */
   readonly #pagesPerByte: number;
   readonly #scratchPage: Uint32Array;
+  /** Which page, of which fill, `pageWords` made last in the scratch page: whoever reads words of it comes again. */
+  #scratchPfn = -1;
+  #scratchValue = 0;
 
   constructor(page: PageSize, banks: readonly RamBank[]) {
     this.page = page;
@@ -293,7 +296,11 @@ export class PhysicalMemory {
   pageWords(pfn: Pfn): Uint32Array {
     const value = this.#valueOf(pfn);
     if (value > 0) return this.#frameContent(value);
-    generatePage(this.#live.recipes[-value]!.fill, pfn, this.#scratchPage);
+    if (this.#scratchPfn !== pfn || this.#scratchValue !== value) {
+      generatePage(this.#live.recipes[-value]!.fill, pfn, this.#scratchPage);
+      this.#scratchPfn = pfn;
+      this.#scratchValue = value;
+    }
     return this.#scratchPage;
   }
 
@@ -457,6 +464,7 @@ export class PhysicalMemory {
     if (backing.kind === 'fill' && !maybeSameBytes(backing.fill, fill)) return false;
     const words = backing.kind === 'fill' ? this.pageWords(pfn).slice() : this.#frameContent(backing.frame);
     generatePage(fill, pfn, this.#scratchPage);
+    this.#scratchPfn = -1;
     for (let i = 0; i < words.length; i++) if (words[i] !== this.#scratchPage[i]) return false;
     return true;
   }
