@@ -111,7 +111,7 @@ describe('a page directory', () => {
         // Not toEqual: one comparison of text instead of 16,445 of numbers. -0 reads as 0.
         expect(contentOf(directory).join() === model.arrays.join()).toBe(true);
       }),
-      { numRuns: 20, seed: 1 },
+      { numRuns: 12, seed: 1 },
     );
   });
 
@@ -124,7 +124,7 @@ describe('a page directory', () => {
         );
         expect([...directory.pagesAboveZero()]).toEqual(expected);
       }),
-      { numRuns: 12, seed: 2 },
+      { numRuns: 8, seed: 2 },
     );
   });
 
@@ -147,7 +147,7 @@ describe('a page directory', () => {
           if (next?.value === run.value && run.value <= 0) expect(next.start).not.toBe(run.start + run.nrPages);
         }
       }),
-      { numRuns: 12, seed: 5 },
+      { numRuns: 8, seed: 5 },
     );
   });
 
@@ -162,7 +162,7 @@ describe('a page directory', () => {
         );
         expect(directory.changedPages(from.version, directory.mark())).toEqual(expected);
       }),
-      { numRuns: 12, seed: 3 },
+      { numRuns: 8, seed: 3 },
     );
   });
 
@@ -177,7 +177,7 @@ describe('a page directory', () => {
         expect(end).toBeGreaterThan(page);
         expect(new Set((model.arrays[s] as number[]).slice(from, end)).size).toBe(1);
       }),
-      { numRuns: 20, seed: 4 },
+      { numRuns: 12, seed: 4 },
     );
   });
 
