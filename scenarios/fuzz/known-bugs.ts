@@ -126,7 +126,7 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     spoils: (evidence, symptom) => wholeBlocks(symptom.object, freedPages(evidence, symptom)),
     accounts: (evidence, symptom) => {
       if (strikesClient(evidence, symptom, (jump) => freedBefore(evidence, jump))) return true;
-      // Unpreserving what was freed takes the new owner's preservation away: LUO's as any other.
+      // Unpreserving what was freed takes the new owner's preservation away, LUO's too.
       const isBlob = symptom.kind === 'client' && symptom.client === 'subtree';
       return symptom.kind !== 'start' && !isBlob && followsFreed(evidence, symptom);
     },

@@ -119,7 +119,7 @@ describe.each(PAGE_SIZES)('runs of blocks of $name pages', (page) => {
       }
       expect(cheap.tree.stats()).toEqual(plain.tree.stats());
       const written = ({ memory }: ReturnType<typeof makeTree>) => [...memory.writtenPages()].length;
-      // Four leaves are full; the key that is added last has one of them written as any other.
+      // Four leaves are full; the key that is added last has one of them written after all.
       if (nrNodes === 100) expect(written(cheap)).toBe(written(plain) - 3);
       expect(cheap.tree.addKeyRun(leafKeys, 2 ** 24, leafKeys)).toBe(plain.tree.addKeyRun(leafKeys, 2 ** 24, leafKeys));
     },

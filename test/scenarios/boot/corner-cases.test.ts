@@ -31,7 +31,7 @@ describe('a kernel that came after a crash', () => {
     expect([crash.khoTest, crash.kexecMetadata, preserved]).toEqual(['absent', null, []]);
   });
 
-  test('up to 7.2 takes the handover as any other', () => {
+  test('up to 7.2 takes the handover like the rest', () => {
     expect(boot({}, `${CMDLINE} elfcorehdr=0x5d000000`, FOLDER, '7.2').khoTest).toBe('ok');
   });
 });
