@@ -63,6 +63,8 @@ class Collector implements RunObserver {
   readonly wrongRestores: { kernel: number; pages: Intervals }[] = [];
   /** What came with the last jump and was not restored yet. */
   #restorable = new Set<ExpectedObject>();
+  /** What was restored in this kernel for a client that had not handed it over. */
+  #takenWrongly: Intervals = [];
   #wrongs = new Map<string, number>();
   #refusals: string[] = [];
   #failedAreas = new Set<ExpectedObject>();
@@ -118,6 +120,7 @@ class Collector implements RunObserver {
     const blocks = offered.starts.map((phys, i) => ({ start: phys / page.sizeBytes, order: offered.orders[i] ?? 0 }));
     const crossed = [...run.objects.objects.values()].filter(({ state }) => state === 'crossed');
     this.#restorable = new Set(crossed);
+    this.#takenWrongly = [];
     const recorded = rangesOf(blocks);
     const { subtrees, sessions, areas } = this.#belongings;
     const ofClients = union([
@@ -192,6 +195,14 @@ class Collector implements RunObserver {
     });
   }
 
+  /** First pages of the blocks that came with the last jump, belong to clients, and were not asked back by anybody. */
+  #waiting(): Intervals {
+    const came = this.jumps.at(-1)?.read ?? [];
+    const waits = union([...this.#restorable].flatMap(pagesOf));
+    const heads = union(came.map(({ start }) => [start, start + 1] as const));
+    return subtract(intersect(heads, waits), this.#takenWrongly);
+  }
+
   #noteShared(run: RunState): void {
     const { number } = run.entry;
     const owned = [...run.objects.objects.values()].filter(hasOwner);
@@ -253,7 +264,9 @@ class Collector implements RunObserver {
         const object = run.objects.objects.get(each);
         if (object === undefined || this.#restorable.delete(object)) continue;
         const text = `restoring '${each}' succeeds, and it was restored already, or never handed over`;
-        this.symptoms.push({ kind: 'step', kernel: step.kernel, step: step.index, text });
+        const waiting = this.#waiting();
+        this.symptoms.push({ kind: 'step', kernel: step.kernel, step: step.index, object, waiting, text });
+        this.#takenWrongly = union([...this.#takenWrongly, ...pagesOf(object)]);
       }
     }
   }

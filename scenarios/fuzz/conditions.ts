@@ -9,6 +9,7 @@ import {
   type Jump,
   type PageSymptom,
   pagesOf,
+  type StepSymptom,
   type Symptom,
 } from './evidence.ts';
 import { rangesOf } from './reader.ts';
@@ -166,6 +167,18 @@ function* restoreBlocks(start: number, nrPages: number): Generator<{ start: numb
 /** Whether an object was preserved as a range of pages, not as folios. */
 export function isRange({ kind, order }: ExpectedObject): boolean {
   return kind === 'pages' && order === -1;
+}
+
+/**
+ * Whether every block of a restored object begins where another's waited to be asked back: struct page says that a block
+ * came with the handover, and of what order, but not whose it is.
+ */
+export function takesWhatWaits({ object, waiting }: StepSymptom): boolean {
+  const [first = 0] = object.blocks.starts;
+  const starts = isRange(object)
+    ? [...restoreBlocks(first, object.blocks.nrPagesEach)].map(({ start }) => start)
+    : [...object.blocks.starts];
+  return subtract(union(starts.map((pfn) => [pfn, pfn + 1] as const)), waiting).length === 0;
 }
 
 /** The blocks in which a range is preserved, those of some property. */

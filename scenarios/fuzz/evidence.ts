@@ -90,8 +90,16 @@ export type Symptom =
     }
   /** Memory that was set aside for nobody. */
   | { readonly kind: 'phantom'; readonly kernel: number; readonly pages: Intervals; readonly text: string }
-  /** A step that came to another end than it must. */
-  | { readonly kind: 'step'; readonly kernel: number; readonly step: number; readonly text: string }
+  /** A step that restored an object which was not there to be restored. */
+  | {
+      readonly kind: 'step';
+      readonly kernel: number;
+      readonly step: number;
+      readonly object: ExpectedObject;
+      /** First pages of the blocks that others handed over, and that nobody had asked back by then. */
+      readonly waiting: Intervals;
+      readonly text: string;
+    }
   /** The handover without faults did not come good. */
   | { readonly kind: 'second-phase'; readonly kernel: number; readonly text: string }
   /** A handover that was taken over, and had to be refused, or the other way round. */
@@ -107,6 +115,7 @@ export interface SharedPages {
 }
 
 export type PageSymptom = Extract<Symptom, { kind: 'pages' }>;
+export type StepSymptom = Extract<Symptom, { kind: 'step' }>;
 export type ClientSymptom = Extract<Symptom, { kind: 'client' }>;
 
 /** Everything about a run. */

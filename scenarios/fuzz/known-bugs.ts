@@ -23,6 +23,7 @@ import {
   strikesClient,
   strikesObject,
   takenFromOthers,
+  takesWhatWaits,
   tooLarge,
   unreserved,
   wholeBlocks,
@@ -115,7 +116,10 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs, who restores first has it',
     seen: 'shared pages are lost, damaged, or restored by the other',
     spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom)),
-    accounts: (evidence, symptom) => strikesClient(evidence, symptom, (jump) => takenFromOthers(evidence, jump)),
+    accounts: (evidence, symptom) =>
+      symptom.kind === 'step'
+        ? takesWhatWaits(symptom)
+        : strikesClient(evidence, symptom, (jump) => takenFromOthers(evidence, jump)),
   },
   {
     name: 'freed-while-preserved',

@@ -224,3 +224,36 @@ test.each([
   const kernel = { ...setup.kernel, cmdline: 'kho=on kho_scratch=32M,32M,32M' };
   expect(tryPlan({ ...setup, kernel })).toMatchObject({ verdict, known: [], fields: ['memory of the kernel'] });
 });
+
+test('who asks first has what another handed over, if it begins where a block of that does', () => {
+  const at = (page: string, order: number, as: string) => ({ 'preserve folios': { order, at: page, as } });
+  const steps = (second: PlanStep): PlanStep[] => [
+    at('0x50000000', 4, 'first'),
+    { kexec: { restore: 'none' } },
+    second,
+    { restore: 'second' },
+  ];
+  const taken = evidenceOf(steps(at('0x50000000', 1, 'second')));
+  const symptom = taken.symptoms.find(({ kind }) => kind === 'step');
+  expect(symptom).toMatchObject({ kernel: 2, text: expect.stringContaining("restoring 'second' succeeds") });
+  expect(explain(taken)).toMatchObject({ bugs: ['no-owner-check'], open: [] });
+  // A page in the middle of a block has nothing of it.
+  const inside = evidenceOf(steps(at('0x50001000', 0, 'second')));
+  expect(inside.result.steps.at(-1)?.result).not.toBe('ok');
+  // Had it been restored before, that it can be again would be another bug.
+  const bug = bugOf('no-owner-check');
+  if (symptom?.kind !== 'step') throw new Error('no symptom');
+  expect(isBehind(bug, taken, symptom)).toBe(true);
+  expect(isBehind(bug, taken, { ...symptom, waiting: [] })).toBe(false);
+  const ranges = [
+    { 'preserve pages': { at: '0x50000000', count: 12, as: 'second' } },
+    { kexec: { restore: 'none' } },
+    { restore: 'second' },
+    { kexec: {} },
+  ];
+  const { jumps, state } = evidenceOf(ranges);
+  const object = state.objects.get('second');
+  const heads = jumps[0]?.read.map(({ start }) => [start, start + 1] as const).filter(([pfn]) => pfn >= 0x50000) ?? [];
+  expect(isBehind(bug, taken, { ...symptom, object, waiting: heads })).toBe(true);
+  expect(isBehind(bug, taken, { ...symptom, object, waiting: heads.slice(0, 1) })).toBe(false);
+});
