@@ -6,6 +6,13 @@ import { PHYS_ADDR_MAX } from './flags.ts';
  * (see PHYS_ADDR_MAX). What allocations compute goes by halves of 32 bits, which is exact for every double.
  */
 
+/** An address that an allocation came to is one that no double has: khosim cannot go on, and does not guess. */
+export class InexactAddress extends RangeError {
+  constructor(exact: bigint) {
+    super(`no double has the address 0x${exact.toString(16)}`);
+  }
+}
+
 const MASK = (1n << 64n) - 1n;
 const HALF = 2 ** 32;
 
@@ -55,21 +62,31 @@ export function roundUp64(value: number, align: number): number {
   return join(highHalf + (lowHalf === 0 ? 1 : 0), lowHalf);
 }
 
-/** The kernel's round_down, by masks as well. */
+/** The kernel's round_down, by masks as well. @throws InexactAddress where there is no such number. */
 export function roundDown64(value: number, align: number): number {
   return highestAligned(value, 0, align);
 }
 
-/** round_down(end - size, align), exact for an end of PHYS_ADDR_MAX as well. */
+/**
+ * round_down(end - size, align), exact for an end of PHYS_ADDR_MAX as well.
+ * @throws InexactAddress where there is no such number.
+ */
 export function highestAligned(end: number, size: number, align: number): number {
   const lowHalf = low(end) - low(size);
   const highHalf = high(end) - high(size) - (lowHalf < 0 ? 1 : 0);
-  return join(highHalf & ~highMask(align), lowHalf & ~(low(align) - 1));
+  const alignedLow = lowHalf & ~(low(align) - 1);
+  const result = join(highHalf & ~highMask(align), alignedLow);
+  // From 2^53 on low bits are lost; all ones are PHYS_ADDR_MAX.
+  if (result > Number.MAX_SAFE_INTEGER && low(result) !== alignedLow >>> 0) {
+    throw new InexactAddress((BigInt((highHalf & ~highMask(align)) >>> 0) << 32n) | BigInt(alignedLow >>> 0));
+  }
+  return result;
 }
 
-/** Bytes between two addresses, as memblock's number. */
+/** Bytes between two addresses, as memblock's number: the nearest that a double has. */
 export function sizeBetween(base: number, end: number): number {
-  return highestAligned(end, base, 1);
+  const lowHalf = low(end) - low(base);
+  return join(high(end) - high(base) - (lowHalf < 0 ? 1 : 0), lowHalf);
 }
 
 /** Bytes between two addresses, exact: a region capped at the end of the address space is a byte short of it. */

@@ -2,7 +2,7 @@ import { KernelHang } from '../../kernel/failure.ts';
 import { MachineFault, type PageSize } from '../../machine/index.ts';
 import { PHYS_ADDR_MAX } from '../../machine/memblock/flags.ts';
 import { MemblockStop } from '../../machine/memblock/reports.ts';
-import { fromU64, hexU64 } from '../../machine/memblock/u64.ts';
+import { fromU64, hexU64, InexactAddress } from '../../machine/memblock/u64.ts';
 import { InputError } from '../input-error.ts';
 import { MEMORY_OPERATIONS, type OperandReader } from './memory-operations.ts';
 import { MemoryReplay } from './memory-state.ts';
@@ -69,31 +69,42 @@ function runOperation(replay: MemoryReplay, operation: TraceOperation, options: 
       replay.print(`fault line=${line} BUG ${error.message}`);
       return false;
     }
+    if (error instanceof InexactAddress) throw cannotReplay(operation, error.message, options.file);
     throw error;
   }
 }
 
-function readerOf({ line, name, operands }: TraceOperation, file: string | undefined): OperandReader {
+function cannotReplay({ line, name }: TraceOperation, what: string, file: string | undefined): InputError {
+  return new InputError({
+    message: `${name} cannot be replayed: ${what}`,
+    line,
+    ...(file === undefined ? {} : { file }),
+    hint: 'above 2^53, addresses and sizes must be multiples of 2048, or -1',
+  });
+}
+
+function readerOf(operation: TraceOperation, file: string | undefined): OperandReader {
+  const { operands } = operation;
   const raw = (index: number) => operands[index] ?? 0n;
-  const exact = (index: number): number => {
-    const value = raw(index);
+  const exactly = (value: bigint): number => {
     const number = fromU64(value);
     if (number !== PHYS_ADDR_MAX && BigInt(number) !== value) {
-      throw new InputError({
-        message: `${name}: 0x${value.toString(16)} cannot be replayed`,
-        line,
-        ...(file === undefined ? {} : { file }),
-        hint: 'above 2^53, addresses and sizes must be multiples of 2048, or -1',
-      });
+      throw cannotReplay(operation, `no double has 0x${value.toString(16)}`, file);
     }
     return number;
   };
+  const exact = (index: number): number => exactly(raw(index));
   return {
     given: operands.length,
     u64: raw,
     address: exact,
-    // What is cut off at the end of the address space may as well be cut off from all ones.
-    size: (index, base) => (raw(base) + raw(index) >= 2n ** 64n - 1n ? PHYS_ADDR_MAX : exact(index)),
+    size: (index, base) => {
+      const end = raw(base) + raw(index);
+      // What is cut off at the end of the address space may as well be cut off from all ones.
+      if (end >= 2n ** 64n - 1n) return PHYS_ADDR_MAX;
+      exactly(end);
+      return exact(index);
+    },
     int: (index) => Number(BigInt.asIntN(32, raw(index))),
     flags: (index) => Number(BigInt.asUintN(32, raw(index))),
     truth: (index) => raw(index) !== 0n,

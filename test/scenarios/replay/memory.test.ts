@@ -115,7 +115,24 @@ test('addresses that doubles do not hold are refused, all ones are not', () => {
     'op 4 0x0',
   ]);
   expect(() => replayMemory('add 0x20000000000001 1\n', { page: PAGE_4K, file: 'a.trace' })).toThrow(
-    /^a\.trace:1: add:/,
+    /^a\.trace:1: add cannot be replayed: no double has 0x20000000000001/,
+  );
+});
+
+test('where an allocation or a range ends at an address that no double has, nobody is told another one', () => {
+  const refusal = (trace: string) => {
+    try {
+      return replayMemory(trace, { page: PAGE_4K, file: 'a.trace' });
+    } catch (error) {
+      return String(error);
+    }
+  };
+  // The real code gives 0xffffffffffffefc0.
+  expect(refusal('add 0xc1477000 0xfffffffffffff000\nalloc_raw 0x1001 0x40\n')).toContain(
+    'a.trace:2: alloc_raw cannot be replayed: no double has the address 0xffffffffffffefc0',
+  );
+  expect(refusal('reserve 0x1001 0x20000000000000\n')).toContain(
+    'a.trace:1: reserve cannot be replayed: no double has 0x20000000001001',
   );
 });
 
