@@ -62,6 +62,16 @@ export interface KnownBug {
 /** What a further chunk of a vmalloc area needs in 6.18, to be had and to be preserved. */
 const CHUNK_NEEDS = [VMALLOC_CHUNK_SITE, ALLOC_PAGES_SITE, BITMAP_SITE];
 
+/** Whether a client fell over an area of which a chunk could not be had, and 6.18 told it that it is preserved. */
+function forgotChunk({ state, result }: Evidence, symptom: Symptom): boolean {
+  if (symptom.kind !== 'crash' || symptom.inBoot) return false;
+  const context = state.kernels[symptom.kernel - 1]?.kernel.context;
+  if (context?.release.quirks.vmallocForgetsError !== true) return false;
+  if (!CHUNK_NEEDS.some((site) => context.faults.fired.includes(site))) return false;
+  const fell = result.steps.find((step) => step.kernel === symptom.kernel && step.result === 'oops');
+  return fell !== undefined && /^(un)?preserve( vmalloc)?$/.test(fell.text);
+}
+
 /** Every known bug. */
 export const KNOWN_BUGS: readonly KnownBug[] = [
   {
@@ -225,7 +235,7 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     releases: '6.18',
     condition: 'a further chunk of addresses cannot be had, or not preserved, while an area is preserved',
     what: 'everything is undone, and the call returns 0',
-    seen: 'the area is lost, though its client was told that it is preserved',
+    seen: 'the area is lost, though its client was told that it is preserved; an oops where it takes the area back',
     spoils: (evidence, symptom) =>
       overJumps(evidence, symptom, (jump, pages) =>
         jump.old.quirks.vmallocForgetsError &&
@@ -236,6 +246,8 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
             : subtract(pages, jump.recorded)
           : NONE,
       ),
+    // Who takes such an area back follows a chunk that was freed already.
+    accounts: (evidence, symptom) => forgotChunk(evidence, symptom),
   },
   {
     name: 'vmalloc-undoes-pages',

@@ -257,3 +257,27 @@ test('who asks first has what another handed over, if it begins where a block of
   expect(isBehind(bug, taken, { ...symptom, object, waiting: heads })).toBe(true);
   expect(isBehind(bug, taken, { ...symptom, object, waiting: heads.slice(0, 1) })).toBe(false);
 });
+
+test('6.18 forgets the error of a chunk, and who takes the area back reads what was freed', () => {
+  // On a node without memory 6.18 has no KHO: pages can be preserved, and nobody can add a subtree.
+  const machine = {
+    pageSize: '4K',
+    memory: [
+      { base: '0x40000000', size: '512M', nid: 0 },
+      { base: '0x60000000', size: '512M', nid: 2 },
+    ],
+    memorylessNodes: [1],
+  };
+  const area = { 'preserve vmalloc': { size: 5349732, as: 'area' } };
+  const steps = [scattered, { fault: { at: 'mm.alloc-pages', nth: 3 } }, area];
+  const evidence = evidenceOf(steps, { release: '6.18', machine });
+  expect(evidence.result.verdict).toBe('crashed');
+  expect(explain(evidence)).toMatchObject({ bugs: ['vmalloc-forgets-error'], open: [] });
+  const bug = bugOf('vmalloc-forgets-error');
+  const [crash] = evidence.symptoms;
+  if (crash?.kind !== 'crash') throw new Error('no crash');
+  expect(isBehind(bug, evidence, { ...crash, inBoot: true })).toBe(false);
+  // Without the failure it would be another bug.
+  const whole = evidenceOf([scattered, area], { release: '6.18', machine });
+  expect([whole.result.verdict, isBehind(bug, whole, crash)]).toEqual(['intact', false]);
+});
