@@ -1,5 +1,6 @@
 import { releaseByName } from '../../kernel/release.ts';
 import { type FuzzPlan, fieldOf, LAST_OBJECT, stepOf } from './plan.ts';
+import { SCRATCH_TOO_SMALL_FOR_MEMBLOCK } from './random-steps.ts';
 
 /*
  * What a random scenario has in it, by name: so that what ought to be drawn is known to be drawn.
@@ -15,8 +16,16 @@ function machineFeatures({ machine, kernel }: FuzzPlan): string[] {
   const hasZero = scratch.split(',').includes('0');
   features.push(`scratch: ${isPercent ? 'a percentage' : hasZero ? 'an area of size 0' : 'three sizes'}`);
   if (scratch === '4M,4M,4M') features.push('scratch: too small for a kernel');
-  if (scratch === '16M,4M,4M') features.push('scratch: too small for memblock');
+  if (scratch === SCRATCH_TOO_SMALL_FOR_MEMBLOCK) features.push('scratch: too small for memblock');
   return features;
+}
+
+/** Whether memblock has more regions to keep than it has room for. */
+function fillsScratch({ kernel, steps }: FuzzPlan): boolean {
+  return (
+    kernel.cmdline.includes(`kho_scratch=${SCRATCH_TOO_SMALL_FOR_MEMBLOCK} `) &&
+    steps.some((step) => Number(fieldOf(stepOf(step).spec, 'count') ?? 0) >= 40_000)
+  );
 }
 
 function kernelFeatures(spec: unknown, where: string): string[] {
@@ -79,11 +88,19 @@ function stepFeatures(verb: string, spec: unknown, release: string): string[] {
       const withFiles = Array.isArray(files) && files.length > 0 ? ['session with memfds'] : ['session without files'];
       return [...withFiles, ...(releaseByName(release)?.block === undefined ? [] : ['serialization blocks'])];
     }
-    case 'preserve vmalloc':
-      return [fieldOf(spec, 'huge') === true ? 'vmalloc of large blocks' : 'vmalloc'];
-    default:
-      if (at === 'scratch') return [verb, 'inside scratch'];
+    case 'preserve vmalloc': {
+      const isHuge = fieldOf(spec, 'huge') === true;
+      const isLong = fieldOf(spec, 'size') === '1026M';
+      return [
+        isHuge ? 'vmalloc of large blocks' : 'vmalloc',
+        ...(isLong ? ['more large blocks than a chunk names'] : []),
+      ];
+    }
+    case 'preserve pages':
+      if (/^[34]G$/.test(String(fieldOf(spec, 'size')))) return [verb, 'a block of 2 GiB'];
       return at === 'node-border' ? [verb, 'across nodes'] : [verb];
+    default:
+      return at === 'scratch' ? [verb, 'inside scratch'] : [verb];
   }
 }
 
@@ -101,6 +118,7 @@ export function featuresOf(plan: FuzzPlan): ReadonlySet<string> {
     } else features.push(...stepFeatures(verb, spec, release));
     if (fieldOf(spec, 'as') === LAST_OBJECT) features.push('second phase');
   }
+  if (fillsScratch(plan)) features.push('more regions than memblock has room for');
   features.push(`${hops} ${hops === 1 ? 'jump' : 'jumps'}`);
   return new Set(features);
 }

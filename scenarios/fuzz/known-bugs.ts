@@ -110,28 +110,6 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       symptom.kind !== 'client' && jumpsBefore(evidence, symptom).some((jump) => unreserved(jump).length > 0),
   },
   {
-    name: 'overlapping-orders',
-    releases: '6.16 to 7.3',
-    condition: 'a page is preserved in two blocks of different orders',
-    what: 'nothing counts references; the lowest order is walked last and wins the head page',
-    seen: 'folios come back with another order, and their rest not at all',
-    strikes: (_, jump) => overlappingBlocks(jump),
-    effects: ['lost', 'leaked', 'wrongState'],
-  },
-  {
-    name: 'no-owner-check',
-    releases: '6.16 to 7.3',
-    condition:
-      'a client preserves pages that somebody else has, or has preserved, or asks back what another handed over',
-    what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs, who restores first has it',
-    seen: 'shared pages are lost, damaged, or restored by the other',
-    spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom)),
-    accounts: (evidence, symptom) =>
-      symptom.kind === 'step'
-        ? takesWhatWaits(symptom)
-        : strikesClient(evidence, symptom, (jump) => takenFromOthers(evidence, jump)),
-  },
-  {
     name: 'freed-while-preserved',
     releases: '6.16 to 7.3',
     condition: 'a client frees pages and leaves them preserved',
@@ -402,6 +380,29 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
     what: 'a map of 0 is taken for nothing preserved, and the handover for good',
     seen: 'everything is lost',
     strikes: (_, jump) => (neverFinalised(jump) ? allBut(jump.reserved) : NONE),
+  },
+  // Last, since memory that a kernel lost or gave away has two owners as well, and other blocks over it.
+  {
+    name: 'no-owner-check',
+    releases: '6.16 to 7.3',
+    condition:
+      'a client preserves pages that somebody else has, or has preserved, or asks back what another handed over',
+    what: 'one bit for all owners: who unpreserves takes it from the others, who writes writes into theirs, who restores first has it',
+    seen: 'shared pages are lost, damaged, or restored by the other',
+    spoils: (evidence, symptom) => wholeBlocks(symptom.object, sharedPages(evidence, symptom)),
+    accounts: (evidence, symptom) =>
+      symptom.kind === 'step'
+        ? takesWhatWaits(symptom)
+        : strikesClient(evidence, symptom, (jump) => takenFromOthers(evidence, jump)),
+  },
+  {
+    name: 'overlapping-orders',
+    releases: '6.16 to 7.3',
+    condition: 'a page is preserved in two blocks of different orders',
+    what: 'nothing counts references; the lowest order is walked last and wins the head page',
+    seen: 'folios come back with another order, and their rest not at all',
+    strikes: (_, jump) => overlappingBlocks(jump),
+    effects: ['lost', 'leaked', 'wrongState'],
   },
 ];
 

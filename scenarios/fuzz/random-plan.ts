@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { RELEASES } from '../../kernel/release.ts';
 import { lostWrite, withLostWrite } from './lost-writes.ts';
 import { type FuzzPlan, LAST_OBJECT, type PlanConfig, type PlanStep } from './plan.ts';
-import { type Draft, randomStep, type StepMaker } from './random-steps.ts';
+import { type Draft, randomStep, SCRATCH_TOO_SMALL_FOR_MEMBLOCK, type StepMaker } from './random-steps.ts';
 
 /*
  * The arbitrary of whole scenarios. The configuration is drawn like the steps are: page size, banks, nodes, scratch, the
@@ -26,7 +26,15 @@ const ARM64_FIXED = '0x58000000';
 /** Holds no kernel image: then loading is what fails. */
 const TINY_SCRATCH = '4M,4M,4M';
 /** Sizes that hold the next kernel's image; the last leave little room, or none. */
-const SCRATCH_SMALL_PAGES = ['32M,32M,32M', '64M,32M,32M', '48M,16M,8M', '32M,0,8M', '300%', '16M,4M,4M', TINY_SCRATCH];
+const SCRATCH_SMALL_PAGES = [
+  '32M,32M,32M',
+  '64M,32M,32M',
+  '48M,16M,8M',
+  '32M,0,8M',
+  '300%',
+  SCRATCH_TOO_SMALL_FOR_MEMBLOCK,
+  TINY_SCRATCH,
+];
 const SCRATCH_16K = ['32M,32M,32M', '64M,32M,32M', '32M,0,32M'];
 const SCRATCH_64K = ['512M,512M,512M', '32M,32M,32M', '512M,0,512M'];
 
@@ -72,7 +80,7 @@ const MEMORYLESS_NODE: Board = {
 };
 
 const X86: Board = {
-  ...board('4K', '1G'),
+  ...board('4K', '2G'),
   machine: { arch: 'x86_64', pageSize: '4K', memory: '2G' },
 };
 
@@ -90,6 +98,10 @@ const VAST: Board = {
   scratch: ['32M,32M,32M'],
 };
 
+/*
+ * Where memory is halved, a node ends at an odd multiple of 128 MiB: then a block of 256 MiB may lie across the border,
+ * aligned.
+ */
 const BOARDS = fc.oneof(
   {
     weight: 24,
@@ -101,11 +113,11 @@ const BOARDS = fc.oneof(
       INTERLEAVED,
       MEMORYLESS_NODE,
       X86,
-      board('4K', '6G'),
+      board('4K', '10G'),
     ),
   },
-  { weight: 12, arbitrary: fc.constantFrom(board('16K', '1G'), board('16K', '2G', 2)) },
-  { weight: 12, arbitrary: fc.constantFrom(board('64K', '4G'), board('64K', '6G', 2)) },
+  { weight: 12, arbitrary: fc.constantFrom(board('16K', '1G'), board('16K', '2304M', 2)) },
+  { weight: 12, arbitrary: fc.constantFrom(board('64K', '4G'), board('64K', '6400M', 2)) },
   { weight: 1, arbitrary: fc.constant(VAST) },
 );
 

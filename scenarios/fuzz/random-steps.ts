@@ -5,6 +5,7 @@ import {
   ALLOC_PRESERVE_SITE,
   BITMAP_SITE,
   BLOCK_SITE,
+  CHUNK_SITE,
   FAULT_SITES,
   FREEZE_SITE,
   RADIX_NODE_SITE,
@@ -18,6 +19,9 @@ import type { PlanStep } from './plan.ts';
  * so a step is made when those are known. What is drawn are indices; when steps before it go away in shrinking, an
  * index means another object, and the step still makes sense.
  */
+
+/** Holds a kernel image of small pages, and little more. */
+export const SCRATCH_TOO_SMALL_FOR_MEMBLOCK = '16M,4M,4M';
 
 /** What the steps so far have made. */
 export interface Draft {
@@ -239,11 +243,38 @@ const STORIES: readonly [Story, ...Story[]] = [
     { 'preserve folios': { order: 1, count: 3, as: made(draft, 'folios') } },
     { kexec: { release: '6.18', finalize: false } },
   ],
-  // The page of a blob is somebody else's by the time it is read again.
+  // The pages of blobs are somebody else's by the time they are read again; most of what lies there reads as no area at all.
   (draft) => {
-    const names = [1, 2, 3].map(() => made(draft, 'area'));
-    return [...names.map((as) => ({ 'preserve vmalloc': { size: 1, as } })), { kexec: {} }, { restore: names[0] }];
+    const names = [1, 2, 3, 4, 5].map(() => made(draft, 'area'));
+    return [
+      ...names.map((as) => ({ 'preserve vmalloc': { size: 1, as } })),
+      { kexec: {} },
+      ...names.map((restore) => ({ restore })),
+    ];
   },
+  // 6.19 leaves no node of FLBs.
+  () => [{ kexec: { release: '6.19' } }, { kexec: { release: '7.0' } }],
+  // 6.18 maps the first page of a large block over and over.
+  (draft) => [
+    { kexec: { release: '6.18' } },
+    { 'preserve vmalloc': { size: 6 * 2 ** 20, as: made(draft, 'area'), huge: true } },
+    { kexec: {} },
+  ],
+  // 6.18 says that an area is preserved of which a chunk could not be had.
+  (draft) => [
+    { kexec: { release: '6.18' } },
+    { fault: { at: VMALLOC_CHUNK_SITE, nth: 2 } },
+    { 'preserve vmalloc': { size: 6 * 2 ** 20, as: made(draft, 'area') } },
+    { kexec: {} },
+  ],
+  // Finalising fails, and what was preserved until then is forgotten.
+  (draft) => [
+    { kexec: { release: '6.18' } },
+    { 'preserve folios': { order: 1, count: 3, as: made(draft, 'folios') } },
+    { fault: { at: CHUNK_SITE, nth: 1 } },
+    { kexec: {} },
+    { kexec: {} },
+  ],
 ];
 
 const story: fc.Arbitrary<StepMaker> = fc.record({ which: fc.nat(99), release: fc.constantFrom('7.0', '6.19') }).map(
@@ -251,6 +282,62 @@ const story: fc.Arbitrary<StepMaker> = fc.record({ which: fc.nat(99), release: f
     (draft) =>
       (STORIES[which % STORIES.length] ?? STORIES[0])(draft, release),
 );
+
+/** A step that makes sense on certain machines alone: those draw it much oftener than others could afford to. */
+interface Speciality {
+  readonly fits: (draft: Draft) => boolean;
+  /** How often, of a hundred times. */
+  readonly percent: number;
+  readonly steps: (draft: Draft, which: number) => PlanStep | readonly PlanStep[];
+}
+
+const SPECIALITIES: readonly Speciality[] = [
+  {
+    fits: ({ vastAt }) => vastAt !== undefined,
+    percent: 100,
+    steps: (draft, which) => {
+      const size = ['1M', '8T', '9T'][which % 3];
+      return { 'preserve pages': { at: draft.vastAt, size, as: made(draft, 'vast', false) } };
+    },
+  },
+  // Long enough for a block of 2 GiB to be aligned in it.
+  {
+    fits: ({ pageBytes, ramBytes }) => pageBytes === 4096 && ramBytes >= 9 * 2 ** 30,
+    percent: 60,
+    steps: (draft, which) => {
+      const size = ['4G', '3G'][which % 2];
+      return { 'preserve pages': { size, as: made(draft, 'large', false) } };
+    },
+  },
+  // More blocks of 2 MiB than one chunk has room for.
+  {
+    fits: ({ pageBytes, ramBytes }) => pageBytes === 4096 && ramBytes >= 2 * 2 ** 30,
+    percent: 4,
+    steps: (draft) => [
+      { fault: { at: VMALLOC_CHUNK_SITE, nth: 2 } },
+      { 'preserve vmalloc': { size: '1026M', as: made(draft, 'area'), huge: true } },
+    ],
+  },
+  // So many regions that memblock's array does not fit into what the kernel's image leaves of scratch.
+  {
+    fits: ({ scratch }) => scratch === SCRATCH_TOO_SMALL_FOR_MEMBLOCK,
+    percent: 20,
+    steps: (draft) => ({
+      'preserve folios': { order: 0, count: 40_000, every: '8K', as: made(draft, 'many', false) },
+    }),
+  },
+];
+
+const special: fc.Arbitrary<StepMaker> = fc
+  .record({ percent: fc.nat(99), which: fc.nat(99) })
+  .map(({ percent, which }) => (draft) => {
+    let left = percent;
+    for (const each of SPECIALITIES.filter(({ fits }) => fits(draft))) {
+      if (left < each.percent) return each.steps(draft, which);
+      left -= each.percent;
+    }
+    return undefined;
+  });
 
 /** Bytes that a write that never arrived leaves in a fresh page. */
 const NOTHING = '00 00 00 00 00 00 00 00';
@@ -295,7 +382,7 @@ const corrupt: fc.Arbitrary<StepMaker> = fc.oneof<fc.WeightedArbitrary<StepMaker
 const WRONG: readonly Weighted[] = [
   { weight: 5, arbitrary: fault },
   { weight: 5, arbitrary: aimedFault },
-  { weight: 1, arbitrary: story },
+  { weight: 3, arbitrary: story },
   { weight: 5, arbitrary: corrupt },
   {
     weight: 2,
@@ -305,7 +392,7 @@ const WRONG: readonly Weighted[] = [
   },
   {
     weight: 3,
-    arbitrary: fc.constantFrom('16M', '256M').map((size) => (draft) => {
+    arbitrary: fc.constantFrom('16M', '256M', '256M', '256M').map((size) => (draft) => {
       if (!draft.hasBorder) return undefined;
       return { 'preserve pages': { size, at: 'node-border', as: made(draft, 'border', false) } };
     }),
@@ -344,20 +431,7 @@ const WRONG: readonly Weighted[] = [
         return { 'preserve folios': { order: 0, count: count * 1000, every, as } };
       }),
   },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom('2G', '3G').map((size) => (draft) => {
-      if (draft.ramBytes < 5 * 2 ** 30) return undefined;
-      return { 'preserve pages': { size, as: made(draft, 'large', false) } };
-    }),
-  },
-  {
-    weight: 20,
-    arbitrary: fc.constantFrom('1M', '8T', '9T').map((size) => (draft) => {
-      if (draft.vastAt === undefined) return undefined;
-      return { 'preserve pages': { at: draft.vastAt, size, as: made(draft, 'vast', false) } };
-    }),
-  },
+  { weight: 20, arbitrary: special },
 ];
 
 /** A step of the first phase, jumps not among them. */

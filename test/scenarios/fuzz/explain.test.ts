@@ -281,3 +281,16 @@ test('6.18 forgets the error of a chunk, and who takes the area back reads what 
   const whole = evidenceOf([scattered, area], { release: '6.18', machine });
   expect([whole.result.verdict, isBehind(bug, whole, crash)]).toEqual(['intact', false]);
 });
+
+test('memory that a kernel forgot, and gave to the next who asked, is not called that one’s mistake', () => {
+  const steps = [
+    { 'preserve folios': { order: 1, count: 3, as: 'forgotten' } },
+    { fault: { at: 'chunk-list.alloc-chunk', nth: 1 } },
+    { kexec: {}, expect: 'ENOMEM' },
+    { kexec: {} },
+    { 'preserve folios': { order: 1, count: 8, as: 'next' } },
+    { kexec: {} },
+  ];
+  const { known } = tryPlan(plan(steps, { release: '6.18' }));
+  expect(known).toContain('abort-forgets-all');
+});

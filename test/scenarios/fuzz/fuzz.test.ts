@@ -252,7 +252,9 @@ test('what is looked for is shrunk to the steps that matter, and the path leads 
 
 test('shrinking gives up after so many candidates, but not while more than twelve steps are left', () => {
   const triesFor = (nrSteps: number) => {
-    const seed = Array.from({ length: 400 }, (_, i) => i).find((each) => fuzzPlan(each).steps.length > nrSteps + 3);
+    const seed = Array.from({ length: 400 }, (_, i) => 200 + i).find(
+      (each) => fuzzPlan(each).steps.length > nrSteps + 3,
+    );
     return shrinkSeed(seed ?? 0, ({ steps }) => steps.length >= nrSteps).tries;
   };
   expect(triesFor(11)).toBe(250);
@@ -316,8 +318,19 @@ const DRAWN = [
   'second phase',
 ];
 
+/** What bugs need that are seen in no other way: so often that ten minutes show them many times. */
+const DRAWN_OFTEN = [
+  'a block of 2 GiB',
+  'across nodes',
+  'more large blocks than a chunk names',
+  'more regions than memblock has room for',
+];
+
 test('two thousand scenarios draw everything that there is to draw', () => {
-  const seen = new Set<string>();
-  for (let seed = 1; seed <= 2000; seed++) for (const feature of featuresOf(fuzzPlan(seed))) seen.add(feature);
+  const seen = new Map<string, number>();
+  for (let seed = 1; seed <= 2000; seed++) {
+    for (const feature of featuresOf(fuzzPlan(seed))) seen.set(feature, (seen.get(feature) ?? 0) + 1);
+  }
   expect(DRAWN.filter((feature) => !seen.has(feature))).toEqual([]);
+  expect(DRAWN_OFTEN.filter((feature) => (seen.get(feature) ?? 0) < 5)).toEqual([]);
 });
