@@ -383,6 +383,15 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
   },
   // Last, since memory that a kernel lost or gave away has two owners as well, and other blocks over it.
   {
+    name: 'overlapping-orders',
+    releases: '6.16 to 7.3',
+    condition: 'a page is preserved in two blocks of different orders',
+    what: 'nothing counts references; the lowest order is walked last and wins the head page',
+    seen: 'folios come back with another order, and their rest not at all',
+    strikes: (_, jump) => overlappingBlocks(jump),
+    effects: ['lost', 'leaked', 'wrongState'],
+  },
+  {
     name: 'no-owner-check',
     releases: '6.16 to 7.3',
     condition:
@@ -394,15 +403,6 @@ export const KNOWN_BUGS: readonly KnownBug[] = [
       symptom.kind === 'step'
         ? takesWhatWaits(symptom)
         : strikesClient(evidence, symptom, (jump) => takenFromOthers(evidence, jump)),
-  },
-  {
-    name: 'overlapping-orders',
-    releases: '6.16 to 7.3',
-    condition: 'a page is preserved in two blocks of different orders',
-    what: 'nothing counts references; the lowest order is walked last and wins the head page',
-    seen: 'folios come back with another order, and their rest not at all',
-    strikes: (_, jump) => overlappingBlocks(jump),
-    effects: ['lost', 'leaked', 'wrongState'],
   },
 ];
 

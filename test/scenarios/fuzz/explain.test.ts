@@ -294,3 +294,11 @@ test('memory that a kernel forgot, and gave to the next who asked, is not called
   const { known } = tryPlan(plan(steps, { release: '6.18' }));
   expect(known).toContain('abort-forgets-all');
 });
+
+test('a page in blocks of two orders is named as that, though it has two owners', () => {
+  const at = (order: number, as: string) => ({ 'preserve folios': { order, at: '0x50000000', as } });
+  const mixed = tryPlan(plan([at(2, 'large'), at(0, 'small'), { kexec: {} }]));
+  expect(mixed.known).toContain('overlapping-orders');
+  const alike = tryPlan(plan([at(2, 'one'), at(2, 'other'), { write: { to: 'one' } }, { kexec: {} }]));
+  expect(alike.known).toEqual(['no-owner-check']);
+});
