@@ -21,8 +21,9 @@ export * from './kho/kho.ts';
 export { KhoCore } from './kho/kho-core.ts';
 export type { IncomingMap, OutgoingMap } from './kho/memory-map.ts';
 export { auditRadixTree } from './kho/radix-audit.ts';
-export { type NodeAllocator, RadixTree } from './kho/radix-tree.ts';
+export { RadixTree } from './kho/radix-tree.ts';
 export { RadixReader } from './kho/radix-walk.ts';
+export type { NodeAllocator } from './kho/tree-tables.ts';
 export {
   preserveVmalloc,
   readVmalloc,

@@ -7,26 +7,14 @@ import {
   SLAB_WORDS_LOG2,
 } from '../../machine/index.ts';
 import { EINVAL, ENOMEM, ERANGE, type Errno } from '../errno.ts';
-import { KernelHang } from '../failure.ts';
 import type { KernelLog } from '../log.ts';
 import { encodeKey, type RadixGeometry } from './geometry.ts';
 import { LeafPlaces } from './leaf-places.ts';
 import type { BlockVisitor, OutgoingMap } from './memory-map.ts';
 import { exactPointer, MemoryNodeSource, type PointerTranslation } from './node-source.ts';
 import { DEFAULT_WALK_STEPS, type RadixCallbacks, RadixWalk } from './radix-walk.ts';
-import { TableLinks } from './table-links.ts';
+import { type NodeAllocator, TreeTables } from './tree-tables.ts';
 import { fls64, shl64, type U64, u64Of } from './u64.ts';
-
-/**
- * Where a tree gets its pages. Neither call may change any page but the one it is about: the tree keeps what it knows
- * of its leaves over them.
- */
-export interface NodeAllocator {
-  /** A zeroed page, undefined when there is none. */
-  allocNode(): PhysAddr | undefined;
-  /** Takes a page back. A tree that was tampered with may give back what was never handed out. */
-  freeNode(phys: PhysAddr): void;
-}
 
 /** What sets a tree apart from the newest kernel's, and its limits. */
 export interface RadixTreeOptions {
@@ -81,14 +69,12 @@ export class RadixTree implements OutgoingMap {
   readonly #alloc: NodeAllocator;
   readonly #log: RadixTreeOptions['log'];
   readonly #rejectWideKeys: boolean;
-  readonly #leavesDanglingEntry: boolean;
   readonly #translate: PointerTranslation;
   readonly #maxWalkSteps: number;
   readonly #fullLeavesAsFill: boolean;
   readonly #names: typeof FUNCTION_NAMES;
-  readonly #links: TableLinks;
+  readonly #tables: TreeTables;
   #root: PhysAddr | undefined;
-  #destroyedWords = 0;
 
   // What is known holds while the memory's generation is this one.
   #generation = -1;
@@ -123,7 +109,6 @@ export class RadixTree implements OutgoingMap {
     this.#alloc = alloc;
     this.#log = options.log;
     this.#rejectWideKeys = options.rejectWideKeys ?? true;
-    this.#leavesDanglingEntry = options.leavesDanglingEntry ?? false;
     this.#translate = options.translate ?? exactPointer;
     this.#maxWalkSteps = options.maxWalkSteps ?? DEFAULT_WALK_STEPS;
     this.#fullLeavesAsFill = options.fullLeavesAsFill ?? false;
@@ -131,7 +116,7 @@ export class RadixTree implements OutgoingMap {
     this.#root = options.root;
     this.#bitmapLog2 = geometry.bitmapLog2 | 0;
     this.#bitmapMask = (1 << geometry.bitmapLog2) - 1;
-    this.#links = new TableLinks(memory, geometry, this.#translate);
+    this.#tables = new TreeTables(memory, geometry, alloc, this.#translate, options.leavesDanglingEntry ?? false);
     this.#leaves = new LeafPlaces(memory, geometry);
     this.#pfnLimit = this.#leaves.pfnLimit | 0;
     this.#maxNumberedOrder = this.#leaves.maxOrder | 0;
@@ -244,7 +229,7 @@ export class RadixTree implements OutgoingMap {
     const lo = keyLo | 0;
     const hi = keyHi | 0;
     if (!this.#inHand(lo, hi)) {
-      const leaf = this.#makeLeaf(root, lo, hi);
+      const leaf = this.#tables.makeLeaf(root, lo, hi);
       if (leaf === undefined) return ENOMEM;
       if (!this.#hold(leaf, lo, hi)) {
         const word = this.#wordOf(leaf, lo);
@@ -298,7 +283,7 @@ export class RadixTree implements OutgoingMap {
     const lo = keyLo | 0;
     const hi = keyHi | 0;
     if (!this.#inHand(lo, hi)) {
-      const leaf = this.#findLeaf(root, lo, hi);
+      const leaf = this.#tables.findLeaf(root, lo, hi);
       if (leaf === undefined) {
         this.#log?.warnOn(this.#names.del);
         return;
@@ -317,50 +302,16 @@ export class RadixTree implements OutgoingMap {
     return this.#rejectWideKeys && fls64(keyLo, keyHi) > this.geometry.keyWidth;
   }
 
-  // --- the way down: keys as signed halves ---------------------------------------------------------------------------
-
-  /** The leaf of a key, made with all tables above it; undefined when memory runs out, and then nothing was made. */
-  #makeLeaf(root: PhysAddr, lo: number, hi: number): PhysAddr | undefined {
-    const made: PhysAddr[] = [];
-    let anchor: PhysAddr | undefined;
-    let node = root;
-    for (let level = this.geometry.depth - 1; level > 0; level--) {
-      const slot = this.#links.slotOf(node, lo, hi, level);
-      const child = this.#links.read(slot);
-      if (child !== undefined) {
-        node = child;
-        continue;
-      }
-      const fresh = this.#alloc.allocNode();
-      if (fresh === undefined) {
-        for (const phys of made) this.#alloc.freeNode(phys);
-        if (anchor !== undefined && !this.#leavesDanglingEntry) this.#memory.writeU64(anchor, 0);
-        return undefined;
-      }
-      this.#links.write(slot, fresh);
-      anchor ??= slot;
-      made.push(fresh);
-      node = fresh;
-    }
-    return node;
-  }
+  // --- leaves: keys as signed halves ---------------------------------------------------------------------------------
 
   /** Sets all the bits of a leaf, given as its first key. Results as of `addKey`. */
   #addFullLeaf(keyLo: number, keyHi: number): 0 | Errno {
     const root = this.#root;
     if (root === undefined || this.#isTooWide(keyLo, keyHi)) return this.addKey(keyLo, keyHi);
-    const leaf = this.#makeLeaf(root, keyLo | 0, keyHi | 0);
+    const leaf = this.#tables.makeLeaf(root, keyLo | 0, keyHi | 0);
     if (leaf === undefined) return ENOMEM;
     this.#memory.fillPages((leaf / this.#memory.page.sizeBytes) as Pfn, 1, ONES_FILL);
     return 0;
-  }
-
-  #findLeaf(root: PhysAddr, lo: number, hi: number): PhysAddr | undefined {
-    let node: PhysAddr | undefined = root;
-    for (let level = this.geometry.depth - 1; level > 0 && node !== undefined; level--) {
-      node = this.#links.read(this.#links.slotOf(node, lo, hi, level));
-    }
-    return node;
   }
 
   #wordOf(leaf: PhysAddr, lo: number): PhysAddr {
@@ -458,21 +409,8 @@ export class RadixTree implements OutgoingMap {
    */
   destroy(): void {
     if (this.#root === undefined) return;
-    this.#destroyedWords = 0;
-    this.#destroyNode(this.#root, this.geometry.depth - 1);
+    this.#tables.destroy(this.#root, this.#maxWalkSteps);
     this.setRoot(undefined);
-  }
-
-  #destroyNode(node: PhysAddr, level: number): void {
-    this.#destroyedWords += this.geometry.page.sizeBytes / 4;
-    if (this.#destroyedWords > this.#maxWalkSteps) throw new KernelHang('the destruction of the radix tree');
-    if (level > 0) {
-      for (let i = 0; i < this.geometry.slots; i++) {
-        const child = this.#links.read(this.#links.slotAt(node, i));
-        if (child !== undefined) this.#destroyNode(child, level - 1);
-      }
-    }
-    this.#alloc.freeNode(node);
   }
 
   /** Counts pages and keys by walking. */

@@ -1,7 +1,7 @@
 import { radixGeometry } from '../../kernel/kho/geometry.ts';
-import type { NodeAllocator } from '../../kernel/kho/radix-tree.ts';
 import { RadixTree } from '../../kernel/kho/radix-tree.ts';
 import { RadixReader } from '../../kernel/kho/radix-walk.ts';
+import type { NodeAllocator } from '../../kernel/kho/tree-tables.ts';
 import {
   type Order,
   PAGE_4K,

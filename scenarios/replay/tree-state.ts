@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { EINVAL, type Errno } from '../../kernel/errno.ts';
 import { encodeKey, type RadixGeometry, radixGeometry } from '../../kernel/kho/geometry.ts';
 import { type PreserveHooks, preserveFolio, preservePages, unpreservePages } from '../../kernel/kho/preserve.ts';
-import { type NodeAllocator, RadixTree } from '../../kernel/kho/radix-tree.ts';
+import { RadixTree } from '../../kernel/kho/radix-tree.ts';
+import type { NodeAllocator } from '../../kernel/kho/tree-tables.ts';
 import { bigOf, shl64, u64OfBig } from '../../kernel/kho/u64.ts';
 import {
   hexOfHalves,

@@ -18,7 +18,7 @@ export const MODULES = {
     ),
   },
   radix: {
-    mutate: ['radix-*', 'geometry', 'leaf-places', 'node-source', 'table-links'].map((name) => `kernel/kho/${name}.ts`),
+    mutate: ['radix-*', 'geometry', 'leaf-places', 'node-source', 'table-links', 'tree-tables'].map((name) => `kernel/kho/${name}.ts`),
     tests: [
       'geometry',
       'leaf-places',

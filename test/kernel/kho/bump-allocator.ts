@@ -1,4 +1,4 @@
-import type { NodeAllocator } from '../../../kernel/kho/radix-tree.ts';
+import type { NodeAllocator } from '../../../kernel/kho/tree-tables.ts';
 import { type Pfn, type PhysAddr, type PhysicalMemory, physAddr, ZERO_FILL } from '../../../machine/index.ts';
 
 /** Hands out zeroed pages upwards from an address, freed ones first (last in, first out); fails on demand. */
