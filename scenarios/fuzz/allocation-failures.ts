@@ -6,7 +6,7 @@ import { subtract } from '../handover/intervals.ts';
 import { InputError } from '../input-error.ts';
 import type { Scenario, ScenarioStep } from '../run/load.ts';
 import type { RunObserver } from '../run/observer.ts';
-import type { RunResult } from '../run/result.ts';
+import type { KernelResult, RunResult } from '../run/result.ts';
 import type { RunState } from '../run/run-state.ts';
 import { type RunOptions, runScenarioAtLength } from '../run/runner.ts';
 import { CONSEQUENCES, DEFECTS, expectedResults } from './failure-table.ts';
@@ -265,7 +265,8 @@ export function runWithFailure(scenario: Scenario, page: PageSize, call: Failing
   if (!expected.includes(came)) wrong.push(`${verb}: ${came}, where ${release} gives ${expected.join(' or ') || '?'}`);
   const defects = new Set<string>();
   const explained = (kind: 'pages' | 'damage', what: string): void => {
-    const failure = { site: call.site, verb, release, came, otherwise: asBefore, wrong: kind };
+    const refused = result?.outcome === 'refused';
+    const failure = { site: call.site, verb, release, came, otherwise: asBefore, wrong: kind, refused };
     const known = DEFECTS.find((each) => each.explains(failure));
     if (known === undefined) wrong.push(what);
     else defects.add(known.name);
@@ -286,7 +287,7 @@ export function runWithFailure(scenario: Scenario, page: PageSize, call: Failing
       wrong.push(`step ${step.index + 1} (${step.text}): ${step.result}`);
   }
   if (result.damaged.pages > clean.result.damaged.pages) explained('damage', `${result.damaged.pages} pages damaged`);
-  if (result.verdict === 'corrupt' && clean.result.verdict !== 'corrupt') {
+  if (result.verdict === 'corrupt' && clean.result.verdict !== 'corrupt' && isWorse(result, clean.result)) {
     explained('damage', 'damage that no kernel mentions');
   }
   const [last, cleanLast] = [result, clean.result].map((each) => each.objects.find(({ name }) => name === LAST)?.state);
@@ -294,6 +295,21 @@ export function runWithFailure(scenario: Scenario, page: PageSize, call: Failing
   const over = came === 'panic' || result.outcome === 'panic' || result.outcome === 'oops' || lastKernelIsOff(result);
   if (cleanLast === 'intact' && last !== 'intact' && !over) explained('damage', `the last handover: ${last}`);
   return { call, result, came, changedSteps, wrong, defects: [...defects] };
+}
+
+/**
+ * Whether what is wrong is not all wrong without the failure too. That nobody speaks of it any more is no harm of its own:
+ * what a kernel had to say may have come with the step that failed.
+ */
+function isWorse({ kernels, objects }: RunResult, clean: RunResult): boolean {
+  const wrongPages = (kernel: KernelResult | undefined) =>
+    kernel === undefined ? 0 : kernel.damaged.pages + kernel.lost.pages;
+  const wrongObjects = (of: RunResult['objects']) => of.filter(({ state }) => state === 'damaged').length;
+  return (
+    kernels.some((kernel, i) => wrongPages(kernel) > wrongPages(clean.kernels[i])) ||
+    wrongObjects(objects) > wrongObjects(clean.objects) ||
+    clean.kernels.every((kernel) => wrongPages(kernel) === 0)
+  );
 }
 
 /** The kernel before the last jump said that it has no KHO: then the last kernel boots cold. */

@@ -207,6 +207,8 @@ export interface KernelDefect {
     readonly otherwise: string | undefined;
     /** What was wrong: pages that nobody owns or that are free, or memory that came back wrong. */
     readonly wrong: 'pages' | 'damage';
+    /** Whether the last kernel refused to hand over. */
+    readonly refused: boolean;
   }): boolean;
 }
 
@@ -242,6 +244,12 @@ export const DEFECTS: readonly KernelDefect[] = [
       ['preserve vmalloc', 'preserve', 'kexec'].includes(verb) &&
       came === OK &&
       quirksOf(release)?.vmallocForgetsError === true,
+  },
+  {
+    name: 'region-in-scratch',
+    what: 'a reserve_mem region that was not handed over is looked for in scratch by the next kernel, and what lies there makes its finalisation fail (6.18)',
+    explains: ({ verb, came, release, wrong, refused }) =>
+      wrong === 'damage' && refused && verb === 'boot' && came === OK && FINALISING.includes(release),
   },
   {
     name: 'order-31',

@@ -1,14 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { ADD_SUBTREE_SITE, ALLOC_PAGES_SITE, ROOT_FDT_SITE } from '../../../kernel/fault-sites.ts';
+import { ADD_SUBTREE_SITE, ALLOC_PAGES_SITE, ALLOC_PRESERVE_SITE, ROOT_FDT_SITE } from '../../../kernel/fault-sites.ts';
 import { PAGE_4K, PAGE_64K } from '../../../machine/page-size.ts';
 import type { Order } from '../../../machine/units.ts';
-import { cleanRun, runWithFailure, sweepFailures } from '../../../scenarios/fuzz/allocation-failures.ts';
+import {
+  cleanRun,
+  runWithFailure,
+  sweepFailures,
+  withLastHandover,
+} from '../../../scenarios/fuzz/allocation-failures.ts';
 import { DEFECTS, FAILURE_TABLE } from '../../../scenarios/fuzz/failure-table.ts';
 import { takeStock, unowned } from '../../../scenarios/fuzz/take-stock.ts';
 import { subtract } from '../../../scenarios/handover/intervals.ts';
 import { libraryScenario } from '../../../scenarios/run/library.ts';
 import { runScenario } from '../../../scenarios/run/runner.ts';
 import { libraryScenarioOn } from './allocation-failures.ts';
+
+const NOTHING = { pages: 0, bytes: 0 };
 
 /** So many calls of each scenario fail here, evenly spread. All of them do in the long run. */
 const SAMPLE = 5;
@@ -47,6 +54,34 @@ test('a vmalloc chunk that 6.18 cannot have is taken for success, and the damage
   expect(failed).toMatchObject({ came: 'ok', wrong: [], defects: ['vmalloc-forgets-error'] });
 });
 
+test('damage that is there without the failure too is not held against it where nobody speaks of it any more', () => {
+  // 6.18 maps the first page of each block of a huge area, over and over; a kernel that gets no page for the descriptor
+  // stops handing it on, and the WARN of the one after that stays away.
+  const scenario = libraryScenarioOn('vmalloc', '6.18');
+  const clean = cleanRun(scenario, PAGE_4K, [ALLOC_PRESERVE_SITE]);
+  expect(clean.result.verdict).toBe('damaged');
+  const call = clean.calls.find(({ kernel, nth }) => kernel === 2 && nth === 3);
+  if (call === undefined) throw new Error('the descriptor of the huge area is not allocated again');
+  const failed = runWithFailure(scenario, PAGE_4K, call, clean);
+  expect(failed.result?.verdict).toBe('corrupt');
+  expect(failed.wrong).toEqual([]);
+  // Not so if it were not there before.
+  const intact = { ...clean.result, kernels: clean.result.kernels.map((each) => ({ ...each, damaged: NOTHING })) };
+  expect(runWithFailure(scenario, PAGE_4K, call, { ...clean, result: intact }).wrong).toContain(
+    'damage that no kernel mentions',
+  );
+});
+
+test('a region that was not handed over makes 6.18 refuse the next handover: the new one lies in scratch', () => {
+  const scenario = withLastHandover(libraryScenarioOn('real-kernel', '6.18'));
+  const clean = cleanRun(scenario, PAGE_4K, [ALLOC_PAGES_SITE]);
+  const call = clean.calls.find(({ kernel, nth }) => kernel === 1 && nth === 8);
+  if (call === undefined) throw new Error('the FDT of reserve_mem is not allocated');
+  const failed = runWithFailure(scenario, PAGE_4K, call, clean);
+  expect(failed).toMatchObject({ came: 'ok', wrong: [], defects: ['region-in-scratch'] });
+  expect(failed.result).toMatchObject({ outcome: 'refused', reason: '-EINVAL' });
+});
+
 test('a range that is not taken back is explained only where its loop went backwards without the failure too', () => {
   const failure = {
     site: ALLOC_PAGES_SITE,
@@ -54,6 +89,7 @@ test('a range that is not taken back is explained only where its loop went backw
     release: '7.3',
     came: 'ENOMEM',
     wrong: 'pages',
+    refused: false,
   } as const;
   const names = (otherwise: string) =>
     DEFECTS.filter(({ explains }) => explains({ ...failure, otherwise })).map(({ name }) => name);
