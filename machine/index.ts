@@ -5,6 +5,7 @@
 export * from './clock.ts';
 export * from './fault.ts';
 export * from './fill.ts';
+export { SLAB_WORDS_LOG2 } from './frame-pool.ts';
 export { type ByteSource, bytesSource } from './image/byte-source.ts';
 export { elfCoreImage, isElf } from './image/elf-core.ts';
 export { ImageError, type ImageProblem } from './image/image-error.ts';

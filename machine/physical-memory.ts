@@ -1,5 +1,7 @@
 import { DeadMachineError, MachineFault } from './fault.ts';
 import { type Fill, fillUnderPage, generatePage, imageFill, maybeSameBytes, sameFill, ZERO_FILL } from './fill.ts';
+import { FillRecipes } from './fill-recipes.ts';
+import { FramePool } from './frame-pool.ts';
 import type { RamBank } from './memory-map.ts';
 import { type DirectorySpan, type DirectoryVersion, PageDirectory } from './page-directory.ts';
 import type { PageSize } from './page-size.ts';
@@ -16,10 +18,6 @@ import { hexOfHalves, type Pfn, type PhysAddr } from './units.ts';
  * older one copies it first, since a version holds it too.
  */
 
-/** log2 of the 32-bit words of a slab. */
-export const SLAB_WORDS_LOG2 = 20;
-const SLAB_BYTES_LOG2 = SLAB_WORDS_LOG2 + 2;
-
 /** A state of RAM that can be gone back to, and compared with another. */
 export type MemoryVersion = DirectoryVersion;
 
@@ -28,28 +26,11 @@ export type PageBacking =
   | { readonly kind: 'fill'; readonly fill: Fill; readonly writer: string }
   | { readonly kind: 'frame'; readonly frame: number; readonly writer: string };
 
-interface Recipe {
-  readonly fill: Fill;
-  readonly writer: number;
-}
-
-/** All that goes from kernel to kernel: the pages, and the pools that all their versions share. */
+/** All that goes from kernel to kernel: what each page is, and the pools that all versions share. */
 interface Store {
-  directory: PageDirectory;
-  recipes: Recipe[];
-  recipeIndex: Map<string, number>;
-  writers: string[];
-  slabs: Uint32Array[];
-  slabBytes: Uint8Array[];
-  frameEpochs: Uint32Array;
-  frameWriters: Uint16Array;
-  nrFrames: number;
-}
-
-function grown<T extends Uint32Array | Uint16Array>(array: T, length: number): T {
-  const next = new (array.constructor as new (n: number) => T)(Math.max(length, array.length * 2));
-  next.set(array);
-  return next;
+  readonly directory: PageDirectory;
+  readonly frames: FramePool;
+  readonly recipes: FillRecipes;
 }
 
 /**
@@ -70,11 +51,6 @@ export class PhysicalMemory {
   #writer = 0;
   /** How often the page size changed: tells the fills apart that stand for the memory before. */
   #nrResizes = 0;
-  /** The recipe used last. */
-  #lastRecipe = 0;
-  readonly #framesPerSlabShift: number;
-  readonly #frameMask: number;
-  readonly #wordShift: number;
   /** The inverse of a power of two: exact. */
   readonly #pagesPerByte: number;
   readonly #scratchPage: Uint32Array;
@@ -85,9 +61,6 @@ export class PhysicalMemory {
   constructor(page: PageSize, banks: readonly RamBank[]) {
     this.page = page;
     this.banks = [...banks];
-    this.#framesPerSlabShift = SLAB_BYTES_LOG2 - page.shift;
-    this.#frameMask = (1 << this.#framesPerSlabShift) - 1;
-    this.#wordShift = page.shift - 2;
     this.#pagesPerByte = 1 / page.sizeBytes;
     this.#scratchPage = new Uint32Array(page.sizeBytes / 4);
     const spans = this.banks.map((bank) => {
@@ -97,17 +70,7 @@ export class PhysicalMemory {
       }
       return { firstPfn: bank.base / page.sizeBytes, nrPages };
     });
-    this.#store = {
-      directory: new PageDirectory(spans),
-      recipes: [{ fill: ZERO_FILL, writer: 0 }],
-      recipeIndex: new Map(),
-      writers: ['power-on'],
-      slabs: [],
-      slabBytes: [],
-      frameEpochs: new Uint32Array(256),
-      frameWriters: new Uint16Array(256),
-      nrFrames: 1,
-    };
+    this.#store = { directory: new PageDirectory(spans), frames: new FramePool(page), recipes: new FillRecipes() };
   }
 
   get #live(): Store {
@@ -177,10 +140,7 @@ export class PhysicalMemory {
 
   /** Sets who is named as the writer of the pages that are written from now on; at most 65,535 different names. */
   setWriter(name: string): void {
-    const writers = this.#live.writers;
-    let index = writers.indexOf(name);
-    if (index < 0) index = writers.push(name) - 1;
-    this.#writer = Math.min(index, 0xffff);
+    this.#writer = this.#live.recipes.writerNumber(name);
   }
 
   // --- where things are -------------------------------------------------------------------------------------------
@@ -203,24 +163,6 @@ export class PhysicalMemory {
     return this.#live.directory.valueAt(span, pfn - span.firstPfn);
   }
 
-  #newFrame(): number {
-    const store = this.#live;
-    const frame = store.nrFrames++;
-    if (frame >= store.frameEpochs.length) {
-      store.frameEpochs = grown(store.frameEpochs, frame + 1);
-      store.frameWriters = grown(store.frameWriters, frame + 1);
-    }
-    const slab = frame >>> this.#framesPerSlabShift;
-    while (slab >= store.slabs.length) {
-      const buffer = new ArrayBuffer(1 << SLAB_BYTES_LOG2);
-      store.slabs.push(new Uint32Array(buffer));
-      store.slabBytes.push(new Uint8Array(buffer));
-    }
-    store.frameEpochs[frame] = store.directory.epoch;
-    store.frameWriters[frame] = this.#writer;
-    return frame;
-  }
-
   // --- frames: for code that works on whole pages ----------------------------------------------------------------
 
   /**
@@ -238,22 +180,19 @@ export class PhysicalMemory {
    */
   frameForWrite(pfn: Pfn): number {
     const span = this.#spanOf(pfn, 'write');
-    const store = this.#live;
-    const { directory } = store;
+    const { directory, frames, recipes } = this.#live;
     const cell = directory.cellForWrite(span, pfn - span.firstPfn);
     const value = directory.cellValue(cell);
-    if (value > 0 && store.frameEpochs[value] === directory.epoch) {
-      store.frameWriters[value] = this.#writer;
+    if (value > 0 && frames.epochOf(value) === directory.epoch) {
+      frames.setWriter(value, this.#writer);
       return value;
     }
-    const frame = this.#newFrame();
-    const words = this.frameWords(frame);
-    const offset = this.frameWordOffset(frame);
+    const frame = frames.make(directory.epoch, this.#writer);
     if (value > 0) {
-      words.set(this.#frameContent(value), offset);
+      frames.words(frame).set(frames.content(value), frames.wordOffset(frame));
       this.generation++;
     } else if (value < 0) {
-      generatePage(store.recipes[-value]!.fill, pfn, words.subarray(offset, offset + this.page.sizeBytes / 4));
+      generatePage(recipes.at(-value).fill, pfn, frames.content(frame));
     }
     directory.setCell(cell, frame);
     return frame;
@@ -274,30 +213,25 @@ export class PhysicalMemory {
    * handed over.
    */
   get frameSlabs(): readonly Uint32Array[] {
-    return this.#live.slabs;
+    return this.#live.frames.slabs;
   }
 
   /** The slab of 32-bit words that a frame lies in: its first word is at `frameWordOffset(frame)`. */
   frameWords(frame: number): Uint32Array {
-    return this.#live.slabs[frame >>> this.#framesPerSlabShift]!;
+    return this.#live.frames.words(frame);
   }
 
   /** Index of a frame's first word in its slab. */
   frameWordOffset(frame: number): number {
-    return (frame & this.#frameMask) << this.#wordShift;
-  }
-
-  #frameContent(frame: number): Uint32Array {
-    const at = this.frameWordOffset(frame);
-    return this.frameWords(frame).subarray(at, at + this.page.sizeBytes / 4);
+    return this.#live.frames.wordOffset(frame);
   }
 
   /** The page as 32-bit words: the frame itself, or a scratch array that the next call overwrites. Read only. */
   pageWords(pfn: Pfn): Uint32Array {
     const value = this.#valueOf(pfn);
-    if (value > 0) return this.#frameContent(value);
+    if (value > 0) return this.#live.frames.content(value);
     if (this.#scratchPfn !== pfn || this.#scratchValue !== value) {
-      generatePage(this.#live.recipes[-value]!.fill, pfn, this.#scratchPage);
+      generatePage(this.#live.recipes.at(-value).fill, pfn, this.#scratchPage);
       this.#scratchPfn = pfn;
       this.#scratchValue = value;
     }
@@ -337,8 +271,7 @@ export class PhysicalMemory {
       const offset = at % pageBytes;
       const part = Math.min(pageBytes - offset, bytes.length - done);
       const frame = this.frameForWrite(((at - offset) / pageBytes) as Pfn);
-      const start = (frame & this.#frameMask) * pageBytes + offset;
-      this.#live.slabBytes[frame >>> this.#framesPerSlabShift]!.set(bytes.subarray(done, done + part), start);
+      this.#live.frames.setBytes(frame, offset, bytes.subarray(done, done + part));
       done += part;
     }
   }
@@ -418,22 +351,6 @@ export class PhysicalMemory {
 
   // --- whole pages -----------------------------------------------------------------------------------------------
 
-  #recipe(fill: Fill): number {
-    const store = this.#live;
-    if (fill.kind === 'zero' && this.#writer === 0) return 0;
-    // The same one over and over, for pages by the million: found without its name.
-    const last = store.recipes[this.#lastRecipe];
-    if (last !== undefined && last.writer === this.#writer && sameFill(last.fill, fill)) return -this.#lastRecipe;
-    const key = `${fill.kind}:${fill.seed}:${fill.shift ?? 0}:${fill.pageShift ?? 0}:${this.#writer}`;
-    let index = store.recipeIndex.get(key);
-    if (index === undefined) {
-      index = store.recipes.push({ fill, writer: this.#writer }) - 1;
-      store.recipeIndex.set(key, index);
-    }
-    this.#lastRecipe = index;
-    return -index;
-  }
-
   /**
    * Gives `nrPages` pages from `start` the content of a fill, without storing it.
    * @throws MachineFault when the range is not inside one bank.
@@ -445,16 +362,17 @@ export class PhysicalMemory {
     if (first + nrPages > span.nrPages) {
       throw new MachineFault('write', (span.firstPfn + span.nrPages) * this.page.sizeBytes);
     }
-    if (this.#live.directory.fill(span, first, first + nrPages, this.#recipe(fill))) this.generation++;
+    const { directory, recipes } = this.#live;
+    if (directory.fill(span, first, first + nrPages, -recipes.numberOf(fill, this.#writer))) this.generation++;
   }
 
   /** What backs a page, and who wrote it last. @throws MachineFault outside RAM. */
   backing(pfn: Pfn): PageBacking {
     const value = this.#valueOf(pfn);
-    const store = this.#live;
-    if (value > 0) return { kind: 'frame', frame: value, writer: store.writers[store.frameWriters[value]!]! };
-    const recipe = store.recipes[-value]!;
-    return { kind: 'fill', fill: recipe.fill, writer: store.writers[recipe.writer]! };
+    const { frames, recipes } = this.#live;
+    if (value > 0) return { kind: 'frame', frame: value, writer: recipes.writerName(frames.writerOf(value)) };
+    const { fill, writer } = recipes.at(-value);
+    return { kind: 'fill', fill, writer: recipes.writerName(writer) };
   }
 
   /** Whether a page holds exactly what `fill` gives it. Free of charge for a page that was never written since. */
@@ -462,7 +380,7 @@ export class PhysicalMemory {
     const backing = this.backing(pfn);
     if (backing.kind === 'fill' && sameFill(backing.fill, fill)) return true;
     if (backing.kind === 'fill' && !maybeSameBytes(backing.fill, fill)) return false;
-    const words = backing.kind === 'fill' ? this.pageWords(pfn).slice() : this.#frameContent(backing.frame);
+    const words = backing.kind === 'fill' ? this.pageWords(pfn).slice() : this.#live.frames.content(backing.frame);
     generatePage(fill, pfn, this.#scratchPage);
     this.#scratchPfn = -1;
     for (let i = 0; i < words.length; i++) if (words[i] !== this.#scratchPage[i]) return false;
@@ -476,8 +394,8 @@ export class PhysicalMemory {
 
   /** Bytes of memory that frames and directories take: what khosim itself spends. */
   get committedBytes(): number {
-    const store = this.#live;
-    return store.slabs.length * 2 ** SLAB_BYTES_LOG2 + store.directory.committedBytes;
+    const { frames, directory } = this.#live;
+    return frames.committedBytes + directory.committedBytes;
   }
 
   // --- versions --------------------------------------------------------------------------------------------------
