@@ -4,12 +4,13 @@ import { type CorruptedField, corruptedField } from './corrupted-fields.ts';
 import { type Evidence, intersect, type PageSymptom, pagesOf, type Symptom } from './evidence.ts';
 import { isBehind, KNOWN_BUGS, spoiltByBug } from './known-bugs.ts';
 import { wrongStarts } from './predict.ts';
+import { QUIRK_EFFECTS } from './quirk-effects.ts';
 
 /** What a run's symptoms come from. */
 export interface Explanation {
   /** Known bugs, by name. */
   readonly bugs: readonly string[];
-  /** Fields that somebody changed, and something followed of it. */
+  /** Fields that somebody changed, and quirks that a kernel was given, of which something followed. */
   readonly fields: readonly string[];
   /** What nothing explains. */
   readonly open: readonly Symptom[];
@@ -91,6 +92,12 @@ export function explain(evidence: Evidence): Explanation {
   for (const symptom of [...evidence.symptoms, ...wrongStarts(evidence)]) {
     if (symptom.kind === 'pages') {
       let rest = symptom.pages;
+      for (const { quirk, spoils } of QUIRK_EFFECTS) {
+        const spoilt = intersect(rest, spoils?.(evidence, symptom) ?? []);
+        if (spoilt.length === 0) continue;
+        fields.add(`quirk: ${quirk}`);
+        rest = subtract(rest, spoilt);
+      }
       for (const bug of KNOWN_BUGS) {
         if (rest.length === 0) break;
         const spoilt = intersect(rest, spoiltByBug(bug, evidence, symptom));
@@ -121,8 +128,10 @@ export function explain(evidence: Evidence): Explanation {
     if (isAsked(symptom) || isRefusedRetrieval(evidence, symptom)) continue;
     const bug = KNOWN_BUGS.find((each) => isBehind(each, evidence, symptom));
     const change = changes.find((each) => leadsTo(each, symptom));
+    const quirk = QUIRK_EFFECTS.find((each) => each.accounts?.(evidence, symptom));
     if (bug !== undefined) bugs.add(bug.name);
     else if (change !== undefined) fields.add(change.field.field);
+    else if (quirk !== undefined) fields.add(`quirk: ${quirk.quirk}`);
     else if (followsStray(evidence, symptom)) fields.add(KERNEL_MEMORY);
     else open.push(symptom);
   }

@@ -40,6 +40,7 @@ function kernelFeatures(spec: unknown, where: string): string[] {
   for (const [name, value] of Object.entries((config ?? {}) as object)) features.push(`${name}=${String(value)}`);
   const release = fieldOf(spec, 'release');
   if (typeof release === 'string') features.push(`${where}: ${release}`);
+  for (const name of (fieldOf(spec, 'quirks') ?? []) as readonly string[]) features.push(`${where}: ${name}`);
   if (fieldOf(spec, 'finalize') === false) features.push('never finalised');
   if (fieldOf(spec, 'restore') === 'none') features.push('nobody restores');
   return features;

@@ -1,6 +1,7 @@
 import { FAULT_SITES } from '../../kernel/fault-sites.ts';
 import { STALE_MEMORY } from '../run/stale.ts';
 import { KNOWN_BUGS } from './known-bugs.ts';
+import { QUIRK_EFFECTS } from './quirk-effects.ts';
 
 const INTRODUCTION = `# What khosim fuzz looks for
 
@@ -35,6 +36,15 @@ export function fuzzDocument(): string {
     '## Known bugs',
     '',
     ...bugs,
+    '## Quirks',
+    '',
+    'One scenario in twelve gives all its kernels an old code path back (`quirks:`). No release here has these bugs; what follows of',
+    'them is said of a run as of a changed field, and of the quirks that are not in this list nothing can be seen.',
+    '',
+    '| quirk | what may follow |',
+    '|---|---|',
+    ...QUIRK_EFFECTS.map(({ quirk, follows }) => `| \`${quirk}\` | ${follows} |`),
+    '',
     '## Fault sites',
     '',
     'What a scenario may name in `fault: { at: SITE, nth: N }`.',

@@ -33,6 +33,7 @@ export interface FuzzPlan {
     readonly release: string;
     readonly cmdline: string;
     readonly config?: PlanConfig;
+    readonly quirks?: readonly string[];
   };
   readonly steps: readonly PlanStep[];
 }

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
+import { NAMED_QUIRKS } from '../../kernel/quirks.ts';
 import { RELEASES } from '../../kernel/release.ts';
 import { lostWrite, withLostWrite } from './lost-writes.ts';
-import { type FuzzPlan, LAST_OBJECT, type PlanConfig, type PlanStep } from './plan.ts';
+import { type FuzzPlan, fieldOf, LAST_OBJECT, type PlanConfig, type PlanStep, stepOf } from './plan.ts';
 import { type Draft, randomStep, SCRATCH_TOO_SMALL_FOR_MEMBLOCK, type StepMaker } from './random-steps.ts';
 
 /*
@@ -241,6 +242,13 @@ function stepsOf(moves: readonly Move[], draft: Draft, first: string, scratch: s
   return steps;
 }
 
+/** A jump to a kernel that has a quirk too; one of the release before keeps it by itself. */
+function withQuirk(step: PlanStep, quirk: string | undefined): PlanStep {
+  const { verb, spec } = stepOf(step);
+  if (quirk === undefined || verb !== 'kexec' || fieldOf(spec, 'release') === undefined) return step;
+  return { ...step, kexec: { ...(spec as PlanStep), quirks: [quirk] } };
+}
+
 /** A handover without faults: nothing that is drawn has a part in it. It begins in a kernel of its own. */
 function withSecondPhase(first: readonly PlanStep[], scratch: string): PlanStep[] {
   const last = first.at(-1);
@@ -261,39 +269,45 @@ export const randomPlan: fc.Arbitrary<FuzzPlan> = fc
     scratch: index32(),
     // Drawn last: whatever else a seed stands for does not change with it.
     lost: rarely(10, lostWrite),
+    quirk: rarely(12, fc.constantFrom(...NAMED_QUIRKS.map((each) => each.name))),
   })
-  .map(({ board: at, secondPhase, moves, release: name, config: options, cmdline: text, scratch: which, lost }) => {
-    const scratch = at.scratch[which % at.scratch.length] ?? '32M,32M,32M';
-    const draft: Draft = {
-      pageBytes: at.pageBytes,
-      fixedAt: at.fixedAt,
-      hasBorder: at.hasBorder && options['NUMA'] !== false,
-      ramBytes: at.ramBytes,
-      scratch,
-      vastAt: at.vastAt,
-      memory: [],
-      notTheirs: new Set(),
-      freed: new Set(),
-      subtrees: [],
-      sessions: [],
-      next: 0,
-    };
-    // There a boot takes a second, and what is looked for needs none.
-    const isVast = at.vastAt !== undefined;
-    const drawn = stepsOf(isVast ? moves.filter((each) => 'make' in each) : moves, draft, name, scratch);
-    const first = lost === undefined || isVast || secondPhase === 0 ? drawn : withLostWrite(drawn, lost, name);
-    return {
-      name: 'a random scenario',
-      seed: 1,
-      machine: at.machine,
-      kernel: {
-        release: name,
-        cmdline: cmdlineText(text, scratch),
-        ...(Object.keys(options).length === 0 ? {} : { config: options }),
-      },
-      steps: secondPhase === 0 || isVast ? first : withSecondPhase(first, scratch),
-    };
-  });
+  .map(
+    ({ board: at, secondPhase, moves, release: name, config: options, cmdline: text, scratch: which, lost, quirk }) => {
+      const scratch = at.scratch[which % at.scratch.length] ?? '32M,32M,32M';
+      const draft: Draft = {
+        pageBytes: at.pageBytes,
+        fixedAt: at.fixedAt,
+        hasBorder: at.hasBorder && options['NUMA'] !== false,
+        ramBytes: at.ramBytes,
+        scratch,
+        vastAt: at.vastAt,
+        memory: [],
+        notTheirs: new Set(),
+        freed: new Set(),
+        subtrees: [],
+        sessions: [],
+        next: 0,
+      };
+      // There a boot takes a second, and what is looked for needs none.
+      const isVast = at.vastAt !== undefined;
+      const drawn = stepsOf(isVast ? moves.filter((each) => 'make' in each) : moves, draft, name, scratch);
+      const first = lost === undefined || isVast || secondPhase === 0 ? drawn : withLostWrite(drawn, lost, name);
+      return {
+        name: 'a random scenario',
+        seed: 1,
+        machine: at.machine,
+        kernel: {
+          release: name,
+          cmdline: cmdlineText(text, scratch),
+          ...(Object.keys(options).length === 0 ? {} : { config: options }),
+          ...(quirk === undefined ? {} : { quirks: [quirk] }),
+        },
+        steps: (secondPhase === 0 || isVast ? first : withSecondPhase(first, scratch)).map((step) =>
+          withQuirk(step, quirk),
+        ),
+      };
+    },
+  );
 
 function index32(): fc.Arbitrary<number> {
   return fc.nat(31);

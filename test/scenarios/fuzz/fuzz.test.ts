@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { FAULT_SITES } from '../../../kernel/fault-sites.ts';
+import { NAMED_QUIRKS } from '../../../kernel/quirks.ts';
 import { RELEASES } from '../../../kernel/release.ts';
 import { fuzz } from '../../../scenarios/fuzz/campaign.ts';
 import { featuresOf } from '../../../scenarios/fuzz/features.ts';
@@ -280,6 +281,7 @@ const DRAWN = [
   'scratch: too small for a kernel',
   'scratch: too small for memblock',
   ...RELEASES.flatMap(({ name }) => [`first: ${name}`, `jump to: ${name}`]),
+  ...NAMED_QUIRKS.flatMap(({ name }) => [`first: ${name}`, `jump to: ${name}`]),
   ...['1 jump', '2 jumps', '3 jumps', '4 jumps'],
   'KEXEC_HANDOVER_DEBUG=false',
   'DEFERRED_STRUCT_PAGE_INIT=true',
