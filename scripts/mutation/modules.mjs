@@ -18,7 +18,9 @@ export const MODULES = {
     ),
   },
   radix: {
-    mutate: ['radix-*', 'geometry', 'leaf-places', 'node-source', 'table-links', 'tree-tables'].map((name) => `kernel/kho/${name}.ts`),
+    mutate: ['radix-*', 'geometry', 'leaf-places', 'node-source', 'table-links', 'tree-tables'].map(
+      (name) => `kernel/kho/${name}.ts`,
+    ),
     tests: [
       'geometry',
       'leaf-places',
