@@ -21,6 +21,7 @@ export * from './kho/kho.ts';
 export { KhoCore } from './kho/kho-core.ts';
 export type { IncomingMap, OutgoingMap } from './kho/memory-map.ts';
 export { auditRadixTree } from './kho/radix-audit.ts';
+export { type RadixStats, radixStats } from './kho/radix-stats.ts';
 export { RadixTree } from './kho/radix-tree.ts';
 export { RadixReader } from './kho/radix-walk.ts';
 export type { NodeAllocator } from './kho/tree-tables.ts';

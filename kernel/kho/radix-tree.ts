@@ -36,15 +36,6 @@ export interface RadixTreeOptions {
   readonly functionNames?: { readonly add: string; readonly del: string; readonly walk: string };
 }
 
-/** What a tree is made of. */
-export interface RadixStats {
-  /** Pages at each level, index 0 the leaves. A page that is reached twice counts twice. */
-  readonly nodesPerLevel: readonly number[];
-  readonly nodes: number;
-  readonly keys: number;
-  readonly bytes: number;
-}
-
 // Constants of this module are compiled into its code, imported ones are looked up each time.
 const SLAB_SHIFT = SLAB_WORDS_LOG2;
 const SLAB_MASK = (1 << SLAB_SHIFT) - 1;
@@ -411,26 +402,6 @@ export class RadixTree implements OutgoingMap {
     if (this.#root === undefined) return;
     this.#tables.destroy(this.#root, this.#maxWalkSteps);
     this.setRoot(undefined);
-  }
-
-  /** Counts pages and keys by walking. */
-  stats(): RadixStats {
-    const nodesPerLevel = new Array<number>(this.geometry.depth).fill(0);
-    let keys = 0;
-    if (this.#root !== undefined) {
-      this.walk({
-        node: (_phys, level) => {
-          nodesPerLevel[level] = (nodesPerLevel[level] as number) + 1;
-          return 0;
-        },
-        leaf: () => {
-          keys++;
-          return 0;
-        },
-      });
-    }
-    const nodes = nodesPerLevel.reduce((sum, count) => sum + count, 0);
-    return { nodesPerLevel, nodes, keys, bytes: nodes * this.geometry.page.sizeBytes };
   }
 }
 

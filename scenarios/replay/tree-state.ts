@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { EINVAL, type Errno } from '../../kernel/errno.ts';
 import { encodeKey, type RadixGeometry, radixGeometry } from '../../kernel/kho/geometry.ts';
 import { type PreserveHooks, preserveFolio, preservePages, unpreservePages } from '../../kernel/kho/preserve.ts';
+import { radixStats } from '../../kernel/kho/radix-stats.ts';
 import { RadixTree } from '../../kernel/kho/radix-tree.ts';
 import type { NodeAllocator } from '../../kernel/kho/tree-tables.ts';
 import { bigOf, shl64, u64OfBig } from '../../kernel/kho/u64.ts';
@@ -260,7 +261,7 @@ export class TraceTree {
 
   /** The `stats` line and the `digest` line. */
   statsLines(): string {
-    const { nodesPerLevel, nodes, keys, bytes } = this.tree.stats();
+    const { nodesPerLevel, nodes, keys, bytes } = radixStats(this.tree);
     const digest = this.#digest();
     const levels = nodesPerLevel.map((count, level) => `L${level}=${count}`).reverse();
     return (

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { KernelHang } from '../../../kernel/failure.ts';
 import { type RadixGeometry, radixGeometry } from '../../../kernel/kho/geometry.ts';
+import { radixStats } from '../../../kernel/kho/radix-stats.ts';
 import { RadixTree, type RadixTreeOptions } from '../../../kernel/kho/radix-tree.ts';
 import {
   makePageSize,
@@ -106,7 +107,7 @@ describe.each(PAGE_SIZES)('with $name pages', (page) => {
     put(tree, 0, 14);
     expect(costOf(() => put(tree, 2 ** 14, 14))).toEqual({ pages: 0, slabs: 0, keys: 1 });
     expect(costOf(() => take(tree, 2 ** 14, 14))).toEqual({ pages: 0, slabs: 0, keys: 1 });
-    expect(tree.stats().keys).toBe(3 * 39 + 1);
+    expect(radixStats(tree).keys).toBe(3 * 39 + 1);
   });
 
   test('a leaf whose place is known is one look at it: no key, no table', () => {
@@ -163,12 +164,12 @@ describe.each(PAGE_SIZES)('with $name pages', (page) => {
 
   test('a version of memory keeps its leaves, known or not', () => {
     const { tree, memory } = known();
-    const { keys } = tree.stats();
+    const { keys } = radixStats(tree);
     const version = memory.mark();
     for (const pfn of [leaf(1) + 1, leaf(0) + 1, leaf(1) + 2]) put(tree, pfn);
-    expect(tree.stats().keys).toBe(keys + 3);
+    expect(radixStats(tree).keys).toBe(keys + 3);
     memory.restore(version);
-    expect(tree.stats().keys).toBe(keys);
+    expect(radixStats(tree).keys).toBe(keys);
   });
 });
 
@@ -234,7 +235,7 @@ describe('a tree of tiny pages', () => {
       for (const key of [5, 300, 3000]) world.tree.addKey(key, 0);
       return world;
     };
-    const { nodes } = filled(2 ** 20).tree.stats();
+    const { nodes } = radixStats(filled(2 ** 20).tree);
     const enough = filled(8 * nodes);
     enough.tree.destroy();
     expect(enough.alloc.live).toBe(0);
@@ -261,7 +262,7 @@ describe('a tree of tiny pages', () => {
   test('is counted without a WARN where there is none', () => {
     const warnings: string[] = [];
     const log = { warnOn: (name: string) => warnings.push(name), warnOnOnce: (name: string) => warnings.push(name) };
-    expect(tiny({ log }).tree.stats().nodes).toBe(0);
+    expect(radixStats(tiny({ log }).tree).nodes).toBe(0);
     expect(warnings).toEqual([]);
   });
 

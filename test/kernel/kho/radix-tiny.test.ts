@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { radixGeometry } from '../../../kernel/kho/geometry.ts';
+import { radixStats } from '../../../kernel/kho/radix-stats.ts';
 import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
 import { hexOfHalves, makePageSize, type Order, type Pfn, PhysicalMemory, physAddr } from '../../../machine/index.ts';
 import { BumpAllocator } from './bump-allocator.ts';
@@ -77,13 +78,13 @@ test('every tree of up to four keys, filled forwards and backwards and emptied, 
         tree.init();
         for (const { pfn, order: o } of order) if (tree.preserve(pfn, o) !== 0) throw new Error('no memory');
         if (walked(tree) !== inWalkOrder(blocks)) throw new Error(`${walked(tree)} is not ${inWalkOrder(blocks)}`);
-        const { nodesPerLevel } = tree.stats();
+        const { nodesPerLevel } = radixStats(tree);
         shapes.push(nodesPerLevel.join());
         for (const [i, { pfn, order: o }] of blocks.entries()) {
           tree.unpreserve(pfn, o);
           if (walked(tree) !== inWalkOrder(blocks.slice(i + 1))) throw new Error(`wrong after deleting ${pfn} ${o}`);
         }
-        if (tree.stats().nodesPerLevel.join() !== shapes[0]) throw new Error('a delete freed or made a node');
+        if (radixStats(tree).nodesPerLevel.join() !== shapes[0]) throw new Error('a delete freed or made a node');
         tree.destroy();
         if (alloc.live !== 0) throw new Error('destroy left a page');
         trees++;

@@ -4,6 +4,7 @@ import { RADIX_V4 } from '../../../kernel/abi/radix.ts';
 import { decodeKey, encodeKey, type RadixGeometry, radixGeometry } from '../../../kernel/kho/geometry.ts';
 import { arm64Pointer, MemoryNodeSource, NodeView } from '../../../kernel/kho/node-source.ts';
 import { auditRadixTree, type RadixFinding } from '../../../kernel/kho/radix-audit.ts';
+import { radixStats } from '../../../kernel/kho/radix-stats.ts';
 import { RadixTree } from '../../../kernel/kho/radix-tree.ts';
 import { RadixReader, RadixWalk } from '../../../kernel/kho/radix-walk.ts';
 import { bigOf, u64OfBig } from '../../../kernel/kho/u64.ts';
@@ -138,13 +139,13 @@ describe.each(SIZES.map((page) => ({ page, words: page.sizeBytes / 4 })))(
         tree.forEach((lo, hi, blockOrder) => void seenBlocks.push(`${hi}:${lo} ${blockOrder}`));
         expect(seenKeys.join(), name).toBe(keys.join());
         expect(seenBlocks.join(), name).toBe(blocks.join());
-        expect(tree.stats().keys, name).toBe(keys.length);
+        expect(radixStats(tree).keys, name).toBe(keys.length);
         const audited = audit(memory, geometry, tree.finalize());
         const valid = blocks.filter((text) => Number(text.split(' ')[1]) < geometry.nrOrders);
         expect(audited.blocks.join(), name).toBe(valid.join());
         expect(audited.keys, name).toBe(valid.length);
         expect(audited.findings.length, name).toBe(blocks.length - valid.length);
-        expect(audited.nodesPerLevel, name).toEqual(tree.stats().nodesPerLevel);
+        expect(audited.nodesPerLevel, name).toEqual(radixStats(tree).nodesPerLevel);
       }
     });
 
@@ -153,7 +154,7 @@ describe.each(SIZES.map((page) => ({ page, words: page.sizeBytes / 4 })))(
       const root = tree.finalize();
       for (const values of Object.values(contents)) {
         fill(memory, leaf, values);
-        const { keys, nodes } = tree.stats();
+        const { keys, nodes } = radixStats(tree);
         const steps = words * nodes + 32 * keys;
         const walk = (maxSteps: number) => () => new RadixReader(geometry, { maxSteps }).walk(memory, root, () => {});
         expect(walk(steps)).not.toThrow();
@@ -276,7 +277,7 @@ describe.each(PAGE_SIZES)('a walk over a tree of $name pages', (page) => {
   test('counts steps alike whether or not a callback writes', () => {
     const { memory, tree } = makeTree();
     for (let i = 0; i < 40; i++) tree.preserve((3 * i) as Pfn, 0 as Order);
-    const { nodes, keys } = tree.stats();
+    const { nodes, keys } = radixStats(tree);
     const steps = (nodes * page.sizeBytes) / 4 + 32 * keys;
     for (const at of [-1, 0, 7, 39]) {
       const walk = (maxSteps: number) => () => {
@@ -293,7 +294,7 @@ describe.each(PAGE_SIZES)('a walk over a tree of $name pages', (page) => {
   test('ticks once where nobody writes, and each page is looked for once', () => {
     const { memory, tree } = makeTree();
     for (let i = 0; i < 40; i++) tree.preserve((i * 2 ** geometry.bitmapLog2) as Pfn, 0 as Order);
-    const { nodes } = tree.stats();
+    const { nodes } = radixStats(tree);
     const before = memory.generation;
     let refreshed = 0;
     const source = new MemoryNodeSource(memory);
@@ -399,6 +400,6 @@ describe('where pages of a tree are found', () => {
     new RadixReader(radixGeometry(PAGE_4K)).walk(ram, tree.finalize() as PhysAddr, (lo) => void blocks.push(lo));
     expect(blocks).toEqual([0x9000]);
     tree.unpreserve(9 as Pfn, 0 as Order);
-    expect(tree.stats()).toMatchObject({ keys: 0, nodes: 6 });
+    expect(radixStats(tree)).toMatchObject({ keys: 0, nodes: 6 });
   });
 });
